@@ -1,0 +1,667 @@
+/*
+ * sqcq: one io_uring behind a lock-free multi-producer front end, for reading
+ * files from many threads.
+ *
+ *   producers            any thread     sqcq_request() into bounded lanes
+ *   the I/O thread       one, yours     sqcq_engine_run() drains, submits, reaps
+ *   consumers            one a channel  sqcq_channel_wait() takes completions
+ *
+ * ROLES. Every function below says which role may call it:
+ *   S  set-up      one thread, nobody else inside any call on the engine
+ *   P  producer    any thread, any number at once
+ *   I  I/O thread  the one thread that made the engine's first turn
+ *   C  consumer    one thread at a time for each channel
+ * One thread may play all roles. The library starts no thread.
+ *
+ * LIMITS.
+ *   Kernel    Linux 5.10 and later, x86_64 and aarch64. Newer features are found
+ *             by trying them, listed by sqcq_engine_features(), never needed.
+ *   fork      an engine belongs to the process that made it. Pool memory is not
+ *             in the child (MADV_DONTFORK); make no call on the engine there.
+ *   Signals   only sqcq_engine_stop() may be called from a signal handler. A
+ *             thread must not end (pthread_cancel, longjmp) inside a call.
+ *   Bounded   every queue has a size fixed at creation. A full one refuses at
+ *             once with its own error, and the refusal leaves nothing behind. For
+ *             a moment a bound may refuse although another thread is just giving
+ *             room back.
+ *   Lock-free some producer always makes progress: one that is stopped inside
+ *             sqcq_request() holds at most one lane and the credits of its batch.
+ *             No call spins waiting for another thread.
+ *   Order     none is promised, not even between two requests of one thread. Keep
+ *             one read in flight for a stream whose order matters.
+ *   Memory    after set-up (create, pool_create, channel_create) no call allocates.
+ *
+ * ERRORS. Functions return 0 or a count, or a negative errno; errno itself is not
+ * touched for the caller; on an error nothing has changed and out parameters are as
+ * they were, unless a function says otherwise. A refused request gets no completion.
+ * An accepted one gets exactly one, whose result is the kernel's number, unaltered.
+ */
+#ifndef SQCQ_H
+#define SQCQ_H
+
+#ifndef __linux__
+#error "sqcq is built on io_uring and works on Linux only"
+#endif
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sqcq/version.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define SQCQ_EXPORT __attribute__((visibility("default")))
+#define SQCQ_MUST_USE __attribute__((warn_unused_result))
+#else
+#define SQCQ_EXPORT
+#define SQCQ_MUST_USE
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------- */
+/* Constants                                                                 */
+/* ------------------------------------------------------------------------- */
+
+/* Limits of what a configuration may ask for. Index fields of handles have 20
+ * bits, channel numbers 12: see struct sqcq__request in src/mpsc/request.h. */
+#define SQCQ_DEPTH_MAX 16384u      /* the kernel's largest CQ, 65536, holds 2 x this and more */
+#define SQCQ_REQUESTS_MAX 1048576u /* request table slots */
+#define SQCQ_CHANNELS_MAX 4096u
+#define SQCQ_LANES_SHARED_MAX 64u /* one bit each in the work word */
+#define SQCQ_LANE_SLOTS_MAX 65536u
+#define SQCQ_FILES_MAX 1048576u
+#define SQCQ_FILES_FIXED_MAX 32768u /* the smallest limit of the kernels supported (5.10) */
+#define SQCQ_POOLS_MAX 1024u
+#define SQCQ_BUFFERS_MAX 1048576u
+#define SQCQ_LENGTH_MAX 0x7ffff000u /* the kernel's own limit of one read */
+
+/* An offset: read at the descriptor's own position (pipes, sockets, eventfd, ...). */
+#define SQCQ_OFFSET_CURRENT UINT64_MAX
+
+/* A timeout: no limit. */
+#define SQCQ_FOREVER (-1)
+
+/* sqcq_engine_config.flags */
+#define SQCQ_ENGINE_SQPOLL (1u << 0)         /* a kernel thread submits; cannot go with IOPOLL here */
+#define SQCQ_ENGINE_IOPOLL (1u << 1)         /* busy-poll the device: O_DIRECT regular files and block devices only */
+#define SQCQ_ENGINE_NO_FIXED_FILES (1u << 2) /* read through descriptors only */
+#define SQCQ_ENGINE_NO_DEFER (1u << 3)       /* do without SINGLE_ISSUER and DEFER_TASKRUN */
+
+/* sqcq_engine_config.idle: what the I/O thread does in sqcq_engine_run() and
+ * sqcq_engine_wait() while there is nothing to do. */
+enum sqcq_idle {
+  SQCQ_IDLE_SPIN_SLEEP = 0, /* look again for spin_ns, then sleep (default) */
+  SQCQ_IDLE_SLEEP = 1,      /* sleep at once */
+  SQCQ_IDLE_BUSY = 2        /* never sleep: lowest latency, one core */
+};
+
+/* sqcq_engine_stop(): what becomes of accepted requests. */
+enum sqcq_stop_mode {
+  SQCQ_STOP_DRAIN = 0, /* read them all */
+  SQCQ_STOP_CANCEL = 1 /* cancel those that have not completed */
+};
+
+/* sqcq_file_remove(): what becomes of reads accepted before it. */
+enum sqcq_remove_mode {
+  SQCQ_REMOVE_DEFAULT = 0, /* DRAIN; CANCEL where a read may wait for ever (pipes, sockets, ...) */
+  SQCQ_REMOVE_DRAIN = 1,   /* they are read */
+  SQCQ_REMOVE_CANCEL = 2   /* they are cancelled */
+};
+
+/* sqcq_pool_config.flags */
+#define SQCQ_POOL_FIXED (1u << 0)  /* register with the kernel; worth it for O_DIRECT */
+#define SQCQ_POOL_STRICT (1u << 1) /* refuse instead of going on without FIXED or HUGE */
+#define SQCQ_POOL_HUGE (1u << 2)   /* huge pages: reserved ones, else transparent ones */
+
+/* sqcq_completion.flags: who ended a request that did not simply finish. The
+ * result beside it is the kernel's own (-ECANCELED, on a genuine 5.10 -EINTR, or
+ * even bytes where the read won the race), or -ECANCELED where the request
+ * never reached the kernel, which SQCQ_COMPLETION_UNSUBMITTED tells. */
+#define SQCQ_COMPLETION_UNSUBMITTED (1u << 0)  /* never reached the kernel */
+#define SQCQ_COMPLETION_STOPPED (1u << 1)      /* by sqcq_engine_stop() */
+#define SQCQ_COMPLETION_FILE_REMOVED (1u << 2) /* by sqcq_file_remove() */
+
+/* ------------------------------------------------------------------------- */
+/* Types                                                                     */
+/* ------------------------------------------------------------------------- */
+
+struct sqcq_engine; /* opaque */
+
+/* Handles: values, copied freely. They carry an index, a generation and the
+ * engine's tag, so that a stale one, or another engine's, is refused and never
+ * followed. {0} is never valid. */
+typedef struct sqcq_file {
+  uint64_t id;
+} sqcq_file;
+
+typedef struct sqcq_buffer {
+  uint64_t id;
+} sqcq_buffer;
+
+typedef struct sqcq_channel {
+  uint64_t id;
+} sqcq_channel;
+
+typedef struct sqcq_pool {
+  uint64_t id;
+} sqcq_pool;
+
+/* Fill in with sqcq_engine_config_init(), then change what you need. Zero means
+ * the default in every field but depth. A field beyond `size` takes its default. */
+struct sqcq_engine_config {
+  uint32_t size;           /* sizeof(struct sqcq_engine_config) as you were compiled */
+  uint32_t flags;          /* SQCQ_ENGINE_* */
+  uint32_t depth;          /* reads in the kernel at once: a power of two, 1 to SQCQ_DEPTH_MAX. 256 */
+  uint32_t requests_max;   /* accepted and not yet taken, over all channels: their capacities share it. 4096 */
+  uint32_t channels_max;   /* open at once, <= depth: each is sure of one read in flight. 64 or depth */
+  uint32_t lanes_shared;   /* lanes for sqcq_request(), 1 to SQCQ_LANES_SHARED_MAX. 2 x CPUs, at least 4 */
+  uint32_t lane_slots;     /* ring size of a lane, a power of two from 2; it carries one request less. 256 */
+  uint32_t files_max;      /* files at once. 1024 */
+  uint32_t files_fixed;    /* slots of the kernel's file table. files_max or SQCQ_FILES_FIXED_MAX */
+  uint32_t pools_max;      /* pools at once. 16 */
+  uint32_t buffers_max;    /* buffers of all pools, and wrapped ones. 4096 */
+  uint32_t idle;           /* enum sqcq_idle. SPIN_SLEEP */
+  uint32_t spin_ns;        /* for SPIN_SLEEP: how long to look again, nanoseconds. 20000 */
+  uint32_t sqpoll_idle_ms; /* SQPOLL: the kernel thread sleeps after this. 10 */
+  int32_t sqpoll_cpu;      /* SQPOLL: its CPU + 1; 0: any */
+};
+
+/* Why sqcq_engine_create() refused, in words for a log. */
+struct sqcq_explanation {
+  int32_t error;   /* the errno, negative */
+  uint32_t reason; /* enum sqcq_reason */
+  uint64_t needed; /* for REASON_CONFIG the value, for REASON_MEMLOCK the bytes needed */
+  uint64_t limit;  /* the limit it met */
+  char text[232];  /* one line, ends with a NUL */
+};
+
+enum sqcq_reason {
+  SQCQ_REASON_NONE = 0,
+  SQCQ_REASON_CONFIG = 1,      /* -EINVAL: the named field is out of range */
+  SQCQ_REASON_NO_IO_URING = 2, /* -ENOSYS: kernel without it, or hidden by a seccomp filter */
+  SQCQ_REASON_SYSCTL = 3,      /* -EPERM: kernel.io_uring_disabled */
+  SQCQ_REASON_SECCOMP = 4,     /* -EPERM: a seccomp filter (container runtimes have one) or an LSM */
+  SQCQ_REASON_MEMLOCK = 5,     /* -ENOMEM: RLIMIT_MEMLOCK; see needed and limit */
+  SQCQ_REASON_MEMORY = 6,      /* -ENOMEM: memory itself */
+  SQCQ_REASON_DESCRIPTORS = 7, /* -EMFILE, -ENFILE */
+  SQCQ_REASON_MODE = 8,        /* -EOPNOTSUPP: SQPOLL or IOPOLL cannot work here */
+  SQCQ_REASON_OTHER = 9        /* what the kernel said */
+};
+
+struct sqcq_channel_config {
+  uint32_t size;         /* sizeof(struct sqcq_channel_config) */
+  uint32_t capacity;     /* requests accepted and not yet taken: its credits. 0: 256 or what is left */
+  uint32_t inflight_max; /* reads of it in the kernel at once. 0: depth; 3/4 of it where channels_max > 1 */
+  uint32_t inflight_min; /* of the depth, kept for this channel. 0: depth / (2 x channels_max), at least 1 */
+};
+
+struct sqcq_pool_config {
+  uint32_t size;        /* sizeof(struct sqcq_pool_config) */
+  uint32_t flags;       /* SQCQ_POOL_* */
+  uint32_t count;       /* buffers, at least 1 */
+  uint32_t align;       /* of each buffer, a power of two up to 2 MiB. 0: 4096, enough for O_DIRECT */
+  uint64_t buffer_size; /* bytes of each, 1 to SQCQ_LENGTH_MAX */
+};
+
+/* One read. Copied by sqcq_request(). */
+struct sqcq_read {
+  sqcq_file file;
+  sqcq_buffer buffer;     /* owned by the caller; the engine's from acceptance until the completion is taken */
+  sqcq_channel channel;   /* where the completion goes */
+  uint64_t offset;        /* bytes from the start of the file, up to INT64_MAX, or SQCQ_OFFSET_CURRENT */
+  uint64_t user_data;     /* yours */
+  uint32_t length;        /* bytes, from 1; buffer_offset + length <= the buffer's size */
+  uint32_t buffer_offset; /* where in the buffer the bytes go */
+  uint32_t flags;         /* 0: none is defined yet */
+  uint16_t ioprio;        /* 0: not used yet */
+  uint16_t reserved;      /* 0 */
+  uint64_t deadline_ns;   /* 0: not used yet */
+};
+
+/* One answer: a cache line. Everything but result, flags and data is the request's. */
+struct sqcq_completion {
+  uint64_t user_data;
+  int32_t result;  /* bytes read (0: end of file; fewer than length: a short read), or -errno, the kernel's */
+  uint32_t flags;  /* SQCQ_COMPLETION_* */
+  uint64_t offset; /* as requested */
+  sqcq_file file;
+  sqcq_buffer buffer; /* owned by whoever took this completion */
+  void *data;         /* where the bytes are: the buffer's memory + buffer_offset */
+  uint32_t length;    /* as requested */
+  uint32_t buffer_offset;
+  uint64_t reserved; /* 0 */
+};
+
+/* Counters since creation. Each is exact by itself; together they are no snapshot. */
+struct sqcq_stats {
+  uint64_t accepted;           /* requests */
+  uint64_t refused_again;      /* -EAGAIN: lanes */
+  uint64_t refused_full;       /* -EXFULL: channel without a free slot */
+  uint64_t refused_closed;     /* -EPIPE */
+  uint64_t refused_stopping;   /* -ESHUTDOWN */
+  uint64_t refused_file;       /* -EBADF */
+  uint64_t refused_buffer;     /* -ESTALE and -EBUSY */
+  uint64_t refused_invalid;    /* -EINVAL */
+  uint64_t refused_no_buffers; /* -ENOBUFS of sqcq_buffer_acquire() */
+  uint64_t submitted;          /* reads handed to the kernel */
+  uint64_t completed;          /* completions put into channels */
+  uint64_t unsubmitted;        /* of these, -ECANCELED without having reached the kernel */
+  uint64_t failed;             /* of these, with a negative result */
+  uint64_t bytes;              /* read */
+  uint64_t turns;
+  uint64_t turns_idle;       /* with nothing to do */
+  uint64_t enters;           /* io_uring_enter calls of the I/O thread */
+  uint64_t sleeps;           /* times the I/O thread announced itself asleep */
+  uint64_t io_wakes;         /* eventfd writes to wake it */
+  uint64_t consumer_wakes;   /* futex wakes of consumers */
+  uint64_t consumer_sleeps;  /* futex waits of consumers */
+  uint64_t files_retired;    /* descriptors closed */
+  uint64_t syscalls_control; /* other calls of the I/O thread: file table updates, close, eventfd */
+  uint64_t inflight;         /* reads in the kernel now */
+  uint64_t waiting;          /* requests in the table that wait for depth, now */
+  uint64_t cq_overflow;      /* 0 by construction */
+};
+
+enum sqcq_feature_state {
+  SQCQ_FEATURE_ON = 0,
+  SQCQ_FEATURE_OFF = 1,    /* not asked for, or switched off by the configuration */
+  SQCQ_FEATURE_REFUSED = 2 /* tried; `error` is the kernel's answer */
+};
+
+struct sqcq_feature {
+  const char *name;    /* e.g. "DEFER_TASKRUN"; static */
+  const char *instead; /* what is used while it is not on; static, "" where it is on */
+  uint32_t state;      /* enum sqcq_feature_state */
+  int32_t error;       /* for REFUSED: negative errno */
+  uint64_t needed;     /* for a refused registration: bytes of locked memory needed, else 0 */
+  uint64_t limit;      /* and RLIMIT_MEMLOCK */
+};
+
+/* What is still out when sqcq_engine_destroy() answers -EBUSY. */
+struct sqcq_held {
+  uint32_t running;    /* 1: not stopped, or its stop is not finished */
+  uint32_t inflight;   /* reads in the kernel or waiting for it */
+  uint32_t unread;     /* completions that nobody has taken */
+  uint32_t buffers;    /* pool buffers acquired and not released */
+  uint32_t wrapped;    /* user memory not unwrapped */
+  uint32_t reserved;
+};
+
+/* ------------------------------------------------------------------------- */
+/* Set-up                                                                    */
+/* ------------------------------------------------------------------------- */
+
+/*
+ * Fill *config with the defaults.
+ * Thread:   any.   Blocks: never.   Syscalls: none.
+ */
+SQCQ_EXPORT void sqcq_engine_config_init(struct sqcq_engine_config *config);
+
+/*
+ * Make an engine: its io_uring, lanes, tables, and an eventfd. All memory but pools
+ * and channels is taken here. The thread that makes the first turn becomes the
+ * engine's I/O thread; it need not be the caller. config may be NULL (defaults), why
+ * may be NULL.
+ * Thread:   any.
+ * Blocks:   never.   Syscalls: io_uring_setup (again with fewer flags where the kernel
+ *           refuses some), io_uring_register, eventfd2, mmap.
+ * Owns:     *engine is yours until sqcq_engine_destroy().
+ * Returns:  0
+ *           -EINVAL      engine is NULL, or a field of config is out of range (why->text names it)
+ *           -ENOSYS      no io_uring in this kernel, or hidden by a seccomp filter
+ *           -EPERM       forbidden: kernel.io_uring_disabled, or a seccomp filter; why->reason tells
+ *           -ENOMEM      memory, or RLIMIT_MEMLOCK (kernels before 5.12 and some after charge rings to it)
+ *           -EMFILE      -ENFILE    no descriptor left
+ *           -EOPNOTSUPP  SQPOLL or IOPOLL cannot work on this kernel (why->text says why)
+ *           On an error *engine is untouched and *why, where given, is filled in.
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_create(struct sqcq_engine **engine,
+                                                 const struct sqcq_engine_config *config,
+                                                 struct sqcq_explanation *why);
+
+/*
+ * Free an engine whose stop has finished and which nobody uses any more: pools, files,
+ * channels, rings. An engine that no thread ever turned is stopped (CANCEL) and
+ * turned here to its end. NULL is allowed and does nothing.
+ * Thread:   S. No other thread may be inside, or later make, a call on this engine.
+ * Blocks:   never.   Syscalls: close, munmap; the kernel tears the ring down later.
+ * Returns:  0
+ *           -EBUSY       not stopped yet, or completions unread, or buffers out; *held, where
+ *                        given, says what. The engine stays as it is (one that was never turned
+ *                        is stopped by then): read the rest, give back, and call again.
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_destroy(struct sqcq_engine *engine,
+                                                  struct sqcq_held *held);
+
+/*
+ * Make a channel: a bounded ring of completions for one consumer, and the credits that
+ * bound what may be requested for it. Channels may be made while the engine runs.
+ * config may be NULL (defaults). Its memory is kept for a later channel once destroyed.
+ * Thread:   any.   Blocks: never.   Allocates: its ring.   Syscalls: none but malloc's.
+ * Owns:     until sqcq_channel_destroy() or the engine's end.
+ * Returns:  0
+ *           -EINVAL      NULL; capacity or in-flight bounds beyond the engine's
+ *           -ENOSPC      channels_max are open, or requests_max or depth is given away
+ *           -ENOMEM
+ *           -ESHUTDOWN   engine stopping
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_create(struct sqcq_engine *engine,
+                                                  const struct sqcq_channel_config *config,
+                                                  sqcq_channel *channel);
+
+/*
+ * Close a channel: from now on requests for it are refused with -EPIPE. When nothing is
+ * outstanding on it the handle is dead, and its place and credits are free for another
+ * channel after the I/O thread's next turn. Otherwise the consumer takes what is left,
+ * until sqcq_channel_poll() says -EPIPE, and calls this again.
+ * Thread:   any one.   Blocks: never.   Syscalls: write(eventfd), only while the I/O thread sleeps.
+ * Returns:  0            closed and given back
+ *           -EBUSY       closed, but completions are still to be taken, or to come
+ *           -EPIPE       stale, or destroyed before
+ *           -EINVAL      NULL engine, or another engine's handle
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_destroy(struct sqcq_engine *engine,
+                                                   sqcq_channel channel);
+
+/*
+ * Make a pool of buffers of one size, in one mapping that a forked child does not get.
+ * FIXED registers it with the kernel (saves pinning at each O_DIRECT read): only before the
+ * engine's first turn; a later FIXED pool is a plain one. If the kernel refuses (often
+ * RLIMIT_MEMLOCK) the pool is a plain one too; sqcq_engine_features() says so.
+ * Thread:   S for a FIXED pool, else any.   Blocks: never.
+ * Syscalls: mmap, madvise; for FIXED io_uring_register.
+ * Owns:     the pool, until sqcq_pool_destroy() or the engine's end.
+ * Returns:  0
+ *           -EINVAL      NULL, or a field out of range
+ *           -ENOSPC      pools_max pools, or fewer than count places left of buffers_max
+ *           -ENOMEM      memory; with STRICT: RLIMIT_MEMLOCK, or no huge pages
+ *           -EBUSY       with STRICT | FIXED: the engine has turned; or it makes its first turn just now
+ *           -ESHUTDOWN   engine stopping
+ *           or, with STRICT | FIXED, what the kernel answered to the registration
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_pool_create(struct sqcq_engine *engine,
+                                               const struct sqcq_pool_config *config,
+                                               sqcq_pool *pool);
+
+/*
+ * Unmap a pool whose buffers are all back. The memory of a FIXED pool stays pinned
+ * until the engine's end, and so does its share of RLIMIT_MEMLOCK.
+ * Thread:   any one.   Blocks: never.   Syscalls: munmap.
+ * Returns:  0
+ *           -EBUSY       buffers are out; nothing has changed (an acquire made meanwhile may have
+ *                        seen an empty pool)
+ *           -ESTALE      destroyed before
+ *           -EINVAL      NULL engine, or another engine's handle
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_pool_destroy(struct sqcq_engine *engine, sqcq_pool pool);
+
+/* ------------------------------------------------------------------------- */
+/* Producers: files                                                          */
+/* ------------------------------------------------------------------------- */
+
+/*
+ * Make a file known to the engine. It takes its own duplicate, so you may close fd at once; the
+ * file position and O_NONBLOCK stay shared with fd, as dup(2) does. Any readable
+ * descriptor: regular files, block devices, pipes, FIFOs, sockets, eventfd, inotify, ...
+ * Thread:   P.   Blocks: never.   Syscalls: fcntl (twice), fstat.
+ * Owns:     *file until sqcq_file_remove() or the engine's end.
+ * Returns:  0
+ *           -EINVAL      NULL
+ *           -EBADF       fd is not open, not open for reading, or O_PATH
+ *           -EISDIR      a directory
+ *           -EOPNOTSUPP  IOPOLL engine, and not an O_DIRECT regular file or block device
+ *           -ENOSPC      files_max files
+ *           -EMFILE      no descriptor left
+ *           -ESHUTDOWN   engine stopping
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_file_add(struct sqcq_engine *engine, int fd, sqcq_file *file);
+
+/*
+ * Open a file for reading and make it known. flags are open(2)'s, e.g. O_DIRECT, O_NOFOLLOW,
+ * O_NOATIME, O_NONBLOCK (for FIFOs); O_RDONLY, O_CLOEXEC and O_NOCTTY are added. path is
+ * relative to dirfd (AT_FDCWD: the working directory).
+ * Thread:   P.   Blocks: as open(2) does (FIFOs without O_NONBLOCK, network file systems).
+ * Syscalls: openat, fcntl, fstat.
+ * Returns:  as sqcq_file_add() and openat(2); -EINVAL for flags that open for writing or create.
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_file_open(struct sqcq_engine *engine, int dirfd,
+                                             const char *path, int flags, sqcq_file *file);
+
+/*
+ * Take a file out. The handle is dead at once: later requests get -EBADF. Reads accepted before
+ * are read or cancelled by `mode` (enum sqcq_remove_mode), each with its completion; the
+ * descriptor is closed by the I/O thread after the last of them. A request that races with this
+ * call is accepted and completes with -ECANCELED and SQCQ_COMPLETION_FILE_REMOVED, or is refused.
+ * Thread:   P.   Blocks: never.   Syscalls: write(eventfd), only while the I/O thread sleeps.
+ * Returns:  0
+ *           -EBADF       stale, or removed before
+ *           -EINVAL      NULL engine, another engine's handle, unknown mode
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_file_remove(struct sqcq_engine *engine, sqcq_file file,
+                                               unsigned mode);
+
+/* ------------------------------------------------------------------------- */
+/* Producers and consumers: buffers                                          */
+/* ------------------------------------------------------------------------- */
+
+/*
+ * Take up to `count` free buffers of a pool. They are yours: write to them, request reads into
+ * them, or release them.
+ * Thread:   any.   Blocks: never.   Syscalls: none.
+ * Returns:  how many, 1 to count, in buffers[0..]
+ *           -ENOBUFS     none is free
+ *           -ESTALE      pool destroyed
+ *           -EINVAL      NULL, count 0, or another engine's handle
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_buffer_acquire(struct sqcq_engine *engine, sqcq_pool pool,
+                                                  sqcq_buffer *buffers, uint32_t count);
+
+/*
+ * Give buffers back to the pools they came from.
+ * Thread:   any, but one thread for a buffer.   Blocks: never.   Syscalls: none.
+ * Returns:  how many of the first ones are back, `count` if all; or, where the first is refused:
+ *           -ESTALE      released before
+ *           -EBUSY       in flight: its completion is not taken yet
+ *           -EINVAL      NULL, count 0, another engine's handle, or wrapped memory (see unwrap)
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_buffer_release(struct sqcq_engine *engine,
+                                                  const sqcq_buffer *buffers, uint32_t count);
+
+/*
+ * The memory of a buffer that you own. NULL where the handle is stale, in flight, or another
+ * engine's. The pointer stays the same as long as the pool lives.
+ * Thread:   the buffer's owner.   Blocks: never.   Syscalls: none.
+ */
+SQCQ_EXPORT void *sqcq_buffer_data(struct sqcq_engine *engine, sqcq_buffer buffer);
+
+/*
+ * Its size in bytes, as configured; 0 where sqcq_buffer_data() is NULL.
+ * Thread:   the buffer's owner.   Blocks: never.   Syscalls: none.
+ */
+SQCQ_EXPORT size_t sqcq_buffer_size(struct sqcq_engine *engine, sqcq_buffer buffer);
+
+/*
+ * Make memory of your own a buffer, owned by you. It must stay mapped until it is unwrapped.
+ * Memory that a forked child may write to, or that is unmapped, is your care.
+ * Thread:   any.   Blocks: never.   Syscalls: none.
+ * Returns:  0
+ *           -EINVAL      NULL, size 0 or over SQCQ_LENGTH_MAX
+ *           -ENOSPC      no place left of buffers_max
+ *           -ESHUTDOWN   engine stopping
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_buffer_wrap(struct sqcq_engine *engine, void *memory,
+                                               size_t size, sqcq_buffer *buffer);
+
+/*
+ * Undo sqcq_buffer_wrap(). The handle is dead, the memory is yours alone again.
+ * Thread:   the buffer's owner.   Blocks: never.   Syscalls: none.
+ * Returns:  0
+ *           -EBUSY       in flight
+ *           -ESTALE      unwrapped before
+ *           -EINVAL      NULL engine, another engine's handle, or a pool's buffer
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_buffer_unwrap(struct sqcq_engine *engine, sqcq_buffer buffer);
+
+/* ------------------------------------------------------------------------- */
+/* Producers: requests                                                       */
+/* ------------------------------------------------------------------------- */
+
+/*
+ * Hand in one read. *read is copied; reuse it freely after the call.
+ * Thread:   P, any number at once; not from a signal handler.
+ * Blocks:   never.   Syscalls: write(eventfd), only while the I/O thread is announced asleep.
+ * Owns:     on 0 the engine holds the buffer until its completion is taken.
+ * Returns:  0            exactly one completion will arrive on read->channel
+ *           -EAGAIN      no lane with room
+ *           -EXFULL      channel without a free completion slot: its consumer is behind
+ *           -EPIPE       channel closed or stale
+ *           -EBADF       file stale or removed
+ *           -ESTALE      buffer stale
+ *           -EBUSY       buffer in flight
+ *           -ESHUTDOWN   engine stopping or stopped
+ *           -EINVAL      NULL; length 0, over SQCQ_LENGTH_MAX or beyond the buffer; offset over
+ *                        INT64_MAX; a field not 0 that must be; another engine's handle
+ *           On any error nothing has changed. What only the kernel can judge (O_DIRECT alignment,
+ *           offsets beyond the device) arrives as the completion's result.
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_request(struct sqcq_engine *engine,
+                                           const struct sqcq_read *read);
+
+/*
+ * Hand in several reads with one claim and one look at the I/O thread: cheaper per read. The
+ * first ones are accepted up to the first that must be refused. One call accepts at most
+ * INT32_MAX.
+ * Thread:   P.   Blocks: never.   Syscalls: write(eventfd), only while the I/O thread sleeps.
+ * Returns:  how many were accepted, at least 1; or the error of the first, as sqcq_request();
+ *           -EINVAL also for count 0.
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_request_many(struct sqcq_engine *engine,
+                                                const struct sqcq_read *reads, uint32_t count);
+
+/*
+ * Stop: refuse every request from now on with -ESHUTDOWN, answer the accepted ones, then end
+ * sqcq_engine_run(). `limit_ns` (nanoseconds from now, or SQCQ_FOREVER): a DRAIN that takes longer becomes a
+ * CANCEL. May be called again: a CANCEL after a DRAIN takes effect, and a shorter limit replaces a longer one.
+ * Thread:   any, also the I/O thread; async-signal-safe.
+ * Blocks:   never.   Syscalls: clock_gettime, write(eventfd).
+ * Returns:  0
+ *           -EINVAL      NULL, unknown mode, limit below -1
+ */
+SQCQ_EXPORT int sqcq_engine_stop(struct sqcq_engine *engine, unsigned mode, int64_t limit_ns);
+
+/* ------------------------------------------------------------------------- */
+/* The I/O thread                                                            */
+/* ------------------------------------------------------------------------- */
+
+/*
+ * One turn: take the requests out of the lanes, start what the depth allows, one io_uring_enter
+ * for submit and reap together, put completions into their channels, wake consumers that
+ * sleep. The first turn makes the calling thread the engine's I/O thread.
+ * Thread:   I.   Blocks: never.
+ * Syscalls: io_uring_enter, where there is something to submit or the kernel says that completions wait;
+ *           futex(WAKE), once for each channel whose consumer sleeps; on the first turn
+ *           io_uring_register; for a file that is new, busy or removed io_uring_register or close.
+ * Returns:  completions delivered, 0 or more
+ *           -EPERM       another thread is this engine's I/O thread
+ *           -EBUSY       first turn, while a FIXED pool is just being made
+ *           -ESHUTDOWN   the stop has finished: nothing more will come
+ *           -EINVAL      NULL
+ *           or what io_uring_enter or the first turn's io_uring_register answered, where the engine cannot
+ *           go on (never -EINTR, -EAGAIN, -EBUSY: these are tried again on the next turn)
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_poll(struct sqcq_engine *engine);
+
+/*
+ * A turn that sleeps, by the idle strategy, until it has delivered something, has been given work, or
+ * timeout_ns nanoseconds have passed (SQCQ_FOREVER: no limit).
+ * Thread:   I.   Blocks: up to timeout_ns.   Syscalls: as sqcq_engine_poll(); ppoll where the kernel
+ *           has no timed io_uring_enter or the ring is IOPOLL; read(eventfd).
+ * Returns:  as sqcq_engine_poll(); 0 also when the time has passed or a wake brought nothing to
+ *           deliver yet; -EINTR where a signal handler ran; -EINVAL for timeout_ns below -1.
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_wait(struct sqcq_engine *engine, int64_t timeout_ns);
+
+/*
+ * Turn until a stop has finished.
+ * Thread:   I.   Blocks: until then.   Syscalls: as sqcq_engine_wait().
+ * Returns:  0            stopped: every accepted request has its completion
+ *           or an error of sqcq_engine_poll() other than -ESHUTDOWN. Signals do not end it.
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_run(struct sqcq_engine *engine);
+
+/* ------------------------------------------------------------------------- */
+/* Consumers                                                                 */
+/* ------------------------------------------------------------------------- */
+
+/*
+ * Take up to max completions. Their buffers are yours now and their credits are back.
+ * Thread:   C: one thread at a time for a channel.
+ * Blocks:   never.   Syscalls: none.
+ * Returns:  how many, 0 to max
+ *           -ESHUTDOWN   the engine has stopped and nothing is left: end of stream
+ *           -EPIPE       the channel is closed and nothing is left or to come, or stale
+ *           -EINVAL      NULL, max 0, or another engine's handle
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_poll(struct sqcq_engine *engine, sqcq_channel channel,
+                                                struct sqcq_completion *completions, uint32_t max);
+
+/*
+ * Wait until at least `min` completions are there (1 to max), then take up to max. `min` is for
+ * batches: it is waived when every request accepted for this channel has been answered, so a
+ * wait never hangs on reads that were not requested. After timeout_ns nanoseconds (SQCQ_FOREVER: no
+ * limit) it takes what there is.
+ * Thread:   C.   Blocks: up to timeout_ns.   Syscalls: futex, only when it has to sleep.
+ * Returns:  how many, 1 to max; 0 when the time has passed and there is none
+ *           -EDEADLK     the caller is the engine's I/O thread and would sleep: only it could bring
+ *                        the completion about. Turn the engine instead.
+ *           -ESHUTDOWN   -EPIPE    as sqcq_channel_poll()
+ *           -EINVAL      also for min 0 or over max, or timeout_ns below -1
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_wait(struct sqcq_engine *engine, sqcq_channel channel,
+                                                struct sqcq_completion *completions, uint32_t max,
+                                                uint32_t min, int64_t timeout_ns);
+
+/* ------------------------------------------------------------------------- */
+/* Statistics, features, text                                                */
+/* ------------------------------------------------------------------------- */
+
+/*
+ * Copy the counters into the first stats_size bytes of *stats (sizeof(struct sqcq_stats) as
+ * you were compiled; bytes beyond what this library knows are zeroed).
+ * Thread:   any.   Blocks: never.   Syscalls: none.
+ * Returns:  0; -EINVAL for NULL or stats_size 0.
+ */
+SQCQ_EXPORT int sqcq_engine_stats(const struct sqcq_engine *engine, struct sqcq_stats *stats,
+                                  size_t stats_size);
+
+/*
+ * What the engine uses of the kernel, and why not the rest: up to `max` entries of
+ * feature_size bytes each (sizeof(struct sqcq_feature)).
+ * Thread:   any.   Blocks: never.   Syscalls: none.
+ * Returns:  how many there are (more than max: ask again with more room; features may be NULL
+ *           with max 0); -EINVAL for NULL engine or a wrong feature_size.
+ */
+SQCQ_EXPORT int sqcq_engine_features(const struct sqcq_engine *engine,
+                                     struct sqcq_feature *features, uint32_t max,
+                                     size_t feature_size);
+
+/*
+ * What an error of this library means here, one line; for others what strerror says. Takes
+ * -errno or errno.
+ * Thread:   any.   Blocks: never.   Owns: static text.
+ */
+SQCQ_EXPORT const char *sqcq_strerror(int error);
+
+/*
+ * "MAJOR.MINOR.PATCH" of the library that runs, which may be newer than this header.
+ * Thread:   any.   Blocks: never.   Owns: static text.
+ */
+SQCQ_EXPORT const char *sqcq_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,39 @@
+#include "engine/prep.h"
+
+#include <liburing.h>
+
+#include <poll.h>
+
+void sqcq__prep_read(struct io_uring_sqe *sqe, const struct sqcq__read_target *target,
+                     uint64_t user_data)
+{
+  if (target->fixed_buffer >= 0)
+    io_uring_prep_read_fixed(sqe, target->fd, target->data, target->length, target->offset,
+                             target->fixed_buffer);
+  else
+    io_uring_prep_read(sqe, target->fd, target->data, target->length, target->offset);
+  if (target->fixed_file)
+    sqe->flags |= IOSQE_FIXED_FILE;
+  sqe->user_data = user_data;
+}
+
+void sqcq__prep_cancel(struct io_uring_sqe *sqe, uint64_t target, uint64_t user_data)
+{
+  io_uring_prep_cancel64(sqe, target, 0);
+  sqe->user_data = user_data;
+}
+
+void sqcq__prep_close(struct io_uring_sqe *sqe, int fd, uint64_t user_data)
+{
+  io_uring_prep_close(sqe, fd);
+  sqe->user_data = user_data;
+}
+
+void sqcq__prep_poll(struct io_uring_sqe *sqe, int fd, bool multishot, uint64_t user_data)
+{
+  if (multishot)
+    io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+  else
+    io_uring_prep_poll_add(sqe, fd, POLLIN);
+  sqe->user_data = user_data;
+}
