@@ -41,6 +41,8 @@ enum sqcq__ring_group {
 struct sqcq__ring_traits {
   uint32_t setup_flags;                  /* IORING_SETUP_* in force */
   uint32_t features;                     /* IORING_FEAT_* */
+  bool timed_enter;                      /* a timeout can be an argument of enter (EXT_ARG, 5.11) */
+  bool unregistered_sqpoll;              /* SQPOLL takes descriptors outside the file table (5.11) */
   bool group_on[SQCQ__GROUP_COUNT];      /* in force */
   int32_t group_error[SQCQ__GROUP_COUNT]; /* tried and refused: -errno; else 0 */
 };
@@ -70,9 +72,6 @@ int sqcq__ring_update_file(struct sqcq__ring *ring, uint32_t slot, int fd);
  * before the first turn, while nothing is in flight: works on every kernel alike. */
 int sqcq__ring_register_buffers(struct sqcq__ring *ring, const struct iovec *iovecs,
                                 uint32_t count);
-
-/* Cap the kernel's workers of this ring: bounded and unbounded. 0 or -errno (5.15). */
-int sqcq__ring_register_workers(struct sqcq__ring *ring, uint32_t bounded, uint32_t unbounded);
 
 /* The next free SQE, to be filled in wholly, or NULL while the SQ is full. */
 struct io_uring_sqe *sqcq__ring_sqe(struct sqcq__ring *ring);

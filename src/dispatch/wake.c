@@ -1,0 +1,140 @@
+#include "dispatch/wake.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <stddef.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S INT64_C(1000000000)
+
+static struct timespec timespec_of(int64_t ns)
+{
+  struct timespec time = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+  return time;
+}
+
+int64_t sqcq__now(void)
+{
+  struct timespec now;
+
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+int sqcq__sleeper_init(struct sqcq__sleeper *sleeper)
+{
+  sqcq__store_relaxed(&sleeper->asleep, 0); /* relaxed, both: nobody else is here yet */
+  sqcq__store_relaxed(&sleeper->wakes, 0);
+  sleeper->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return sleeper->eventfd < 0 ? -errno : 0;
+}
+
+void sqcq__sleeper_fini(struct sqcq__sleeper *sleeper)
+{
+  if (sleeper->eventfd >= 0)
+    (void)close(sleeper->eventfd);
+  sleeper->eventfd = -1;
+}
+
+void sqcq__sleeper_write(struct sqcq__sleeper *sleeper)
+{
+  int saved = errno; /* a signal handler's caller must not see it change */
+  uint64_t one = 1;
+
+  /* EAGAIN, 2^64 - 2 writes later, would still leave it readable. */
+  while (write(sleeper->eventfd, &one, sizeof(one)) < 0 && errno == EINTR)
+    continue;
+  sqcq__add_relaxed(&sleeper->wakes, 1);
+  errno = saved;
+}
+
+void sqcq__sleeper_reset(struct sqcq__sleeper *sleeper)
+{
+  uint64_t count;
+
+  while (read(sleeper->eventfd, &count, sizeof(count)) < 0 && errno == EINTR)
+    continue;
+}
+
+int sqcq__sleeper_poll(struct sqcq__sleeper *sleeper, int64_t timeout_ns)
+{
+  struct pollfd watch = {.fd = sleeper->eventfd, .events = POLLIN};
+  struct timespec timeout = timespec_of(timeout_ns < 0 ? 0 : timeout_ns);
+  int ready = ppoll(&watch, 1, timeout_ns < 0 ? NULL : &timeout, NULL);
+
+  if (ready < 0)
+    return -errno;
+  return ready == 0 ? -ETIME : 0;
+}
+
+/* ck's event counts leave the system calls to us. */
+
+static int ec_time(const struct ck_ec_ops *ops, struct timespec *out)
+{
+  (void)ops;
+  return clock_gettime(CLOCK_MONOTONIC, out);
+}
+
+static void ec_wait32(const struct ck_ec_wait_state *state, const uint32_t *address,
+                      uint32_t expected, const struct timespec *deadline)
+{
+  (void)state;
+  /* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, or NULL. */
+  (void)syscall(SYS_futex, address, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, deadline, NULL,
+                FUTEX_BITSET_MATCH_ANY);
+}
+
+static void ec_wake32(const struct ck_ec_ops *ops, const uint32_t *address)
+{
+  (void)ops;
+  (void)syscall(SYS_futex, address, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
+}
+
+static const struct ck_ec_ops ec_ops = {
+    .gettime = ec_time,
+    .wait32 = ec_wait32,
+    .wake32 = ec_wake32,
+    .busy_loop_iter = 1, /* pair(want) needs no spin: wakers use an RMW */
+    /* One bounded first sleep, then unbounded ones: ck's back-off is for single-producer counts. */
+    .initial_wait_ns = 2000000000,
+};
+
+static const struct ck_ec_mode ec_mode = {.ops = &ec_ops, .single_producer = false};
+
+/* ThreadSanitizer does not know fences. None is needed for its happens-before: what they order is
+ * looked at with atomics, and data passes through the rings. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__SANITIZE_THREAD__)
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
+
+void sqcq__waiters_fence(void)
+{
+  atomic_thread_fence(memory_order_seq_cst); /* pair(want) publish: counterpart in announce below */
+}
+
+void sqcq__waiter_announce(struct sqcq__waiter *waiter, uint32_t want)
+{
+  sqcq__store_relaxed(&waiter->want, want); /* relaxed: ordered by the fence */
+  atomic_thread_fence(memory_order_seq_cst); /* pair(want) announce: counterpart in waiters_fence */
+}
+
+void sqcq__waiter_sleep(struct sqcq__waiter *waiter, uint32_t prepared, int64_t deadline_ns)
+{
+  struct timespec deadline = timespec_of(deadline_ns < 0 ? 0 : deadline_ns);
+
+  sqcq__count(&waiter->sleeps, 1);
+  (void)ck_ec32_wait(&waiter->count, &ec_mode, prepared, deadline_ns < 0 ? NULL : &deadline);
+}
+
+bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
+{
+  bool sleeps = ck_ec32_has_waiters(&waiter->count);
+
+  (void)ck_ec32_add(&waiter->count, &ec_mode, 1);
+  return sleeps;
+}

@@ -1,0 +1,206 @@
+/*
+ * From sqcq_request() into a lane. Doorway P -> I; it holds nothing itself, and takes, in this order, what may be
+ * refused: a channel's credit, a lane's claim, the buffer. Whatever is refused later gives back what was
+ * taken before, so that a refusal leaves no trace; and what is committed is accepted, for good.
+ *
+ * If a producer stops for ever (or for a time slice) in here, it holds: after the credits, these
+ * credits; after the claim, also one lane, which others pass over. A request it has committed is in the lane,
+ * and is seen with the next one that is published there.
+ */
+#include "engine/engine.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+
+/* So many reads share one claim and one step on each credit word. */
+#define CHUNK 32u
+
+/* The credits of one channel within a chunk. */
+struct credits {
+  uint64_t channel;
+  uint32_t wanted;
+  uint32_t held;
+  int error; /* why there are fewer held than wanted */
+};
+
+struct chunk {
+  const struct sqcq_read *reads;
+  uint32_t count;
+  uint32_t channels;
+  struct credits credits[CHUNK];
+  uint8_t credits_of[CHUNK]; /* by read */
+};
+
+static int check_channel(const struct sqcq_engine *engine, uint64_t handle)
+{
+  if (sqcq__handle_tag(handle) == engine->tag &&
+      sqcq__handle_index(handle) < engine->config.user.channels_max)
+    return 0;
+  return handle == 0 ? -EPIPE : -EINVAL;
+}
+
+static int check_read(const struct sqcq_engine *engine, const struct sqcq_read *read)
+{
+  if (read->length == 0 || read->length > SQCQ_LENGTH_MAX || read->flags != 0 ||
+      read->ioprio != 0 || read->reserved != 0 || read->deadline_ns != 0 ||
+      (read->offset > INT64_MAX && read->offset != SQCQ_OFFSET_CURRENT))
+    return -EINVAL;
+  int error = check_channel(engine, read->channel.id);
+  if (error == 0)
+    error = sqcq__files_check(&engine->files, read->file.id);
+  if (error == 0)
+    error = sqcq__buffer_check(&engine->buffers, read->buffer.id);
+  if (error < 0)
+    return error;
+  uint32_t size = sqcq__buffer_at(&engine->buffers, read->buffer.id)->size;
+  if (read->buffer_offset > size || read->length > size - read->buffer_offset)
+    return -EINVAL;
+  return 0;
+}
+
+/* Which credits a read needs; a chunk names few channels. */
+static uint8_t credits_for(struct chunk *chunk, uint64_t channel)
+{
+  uint32_t i = 0;
+
+  while (i < chunk->channels && chunk->credits[i].channel != channel)
+    i++;
+  if (i == chunk->channels)
+    chunk->credits[chunk->channels++] = (struct credits){.channel = channel};
+  return (uint8_t)i;
+}
+
+static struct sqcq__channel *channel_of(const struct sqcq_engine *engine, uint64_t handle)
+{
+  return &engine->channels[sqcq__handle_index(handle)];
+}
+
+static void take_credits(struct sqcq_engine *engine, struct chunk *chunk)
+{
+  for (uint32_t i = 0; i < chunk->count; i++) {
+    chunk->credits_of[i] = credits_for(chunk, chunk->reads[i].channel.id);
+    chunk->credits[chunk->credits_of[i]].wanted++;
+  }
+  for (uint32_t i = 0; i < chunk->channels; i++) {
+    struct credits *credits = &chunk->credits[i];
+    int held = sqcq__credit_take(&channel_of(engine, credits->channel)->credit,
+                                 sqcq__handle_generation(credits->channel), credits->wanted);
+
+    credits->held = held < 0 ? 0 : (uint32_t)held;
+    credits->error = held < 0 ? held : -EXFULL;
+  }
+}
+
+static void give_back_credits(struct sqcq_engine *engine, struct chunk *chunk)
+{
+  for (uint32_t i = 0; i < chunk->channels; i++)
+    if (chunk->credits[i].held > 0)
+      sqcq__channel_give_back(channel_of(engine, chunk->credits[i].channel),
+                              chunk->credits[i].held);
+}
+
+/* One read into the slot reserved; its buffer is the engine's from here on. */
+static int put(struct sqcq_engine *engine, const struct sqcq_read *read, struct sqcq__request *slot)
+{
+  struct sqcq__buffer *buffer = sqcq__buffer_at(&engine->buffers, read->buffer.id);
+
+  if (!sqcq__buffer_step(buffer, read->buffer.id, SQCQ__BUFFER_OWNED, SQCQ__BUFFER_IN_FLIGHT)) {
+    int error = sqcq__buffer_check(&engine->buffers, read->buffer.id);
+    return error < 0 ? error : -EBUSY;
+  }
+  sqcq__owner_give(&buffer->owner, buffer->memory, buffer->size);
+  *slot = (struct sqcq__request){
+      .file = sqcq__handle_retag(read->file.id, sqcq__handle_index(read->channel.id)),
+      .buffer = sqcq__handle_retag(read->buffer.id, buffer->pool),
+      .offset = read->offset,
+      .user_data = read->user_data,
+      .length = read->length,
+      .buffer_offset = read->buffer_offset,
+      .op = SQCQ__REQUEST_READ,
+  };
+  return 0;
+}
+
+/* As many of the chunk as this lane, the credits and the buffers take, from *done on. 0 where the lane is full or
+ * all are in, else the error of the read at *done. */
+static int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqcq__lane *lane,
+                     uint32_t *done)
+{
+  for (; *done < chunk->count; ++*done) {
+    struct credits *credits = &chunk->credits[chunk->credits_of[*done]];
+    struct sqcq__request *slot;
+
+    if (credits->held == 0)
+      return credits->error;
+    slot = sqcq__lane_reserve(lane);
+    if (slot == NULL)
+      return 0;
+    int error = put(engine, &chunk->reads[*done], slot);
+    if (error < 0)
+      return error;
+    sqcq__lane_commit(lane);
+    credits->held--;
+  }
+  return 0;
+}
+
+/* Returns how many of the first reads are accepted; fewer than count: *error says why. */
+static uint32_t accept_chunk(struct sqcq_engine *engine, struct chunk *chunk, int *error)
+{
+  uint32_t done = 0, tried = 0;
+  int checked = 0;
+
+  for (uint32_t i = 0; i < chunk->count && checked == 0; i++) {
+    checked = check_read(engine, &chunk->reads[i]);
+    if (checked < 0)
+      chunk->count = i;
+  }
+  *error = checked;
+  if (chunk->count == 0)
+    return 0;
+  take_credits(engine, chunk);
+  while (done < chunk->count) {
+    struct sqcq__lane *lane = sqcq__lanes_claim(&engine->lanes, &tried);
+    uint32_t before = done;
+
+    if (lane == NULL) {
+      *error = sqcq__control_stopping(&engine->control) ? -ESHUTDOWN : -EAGAIN;
+      break;
+    }
+    int refused = fill_lane(engine, chunk, lane, &done);
+    if (done > before)
+      sqcq__lanes_publish(&engine->lanes, lane);
+    else
+      sqcq__lane_unclaim(lane);
+    if (refused < 0) {
+      *error = refused;
+      break;
+    }
+  }
+  give_back_credits(engine, chunk);
+  return done;
+}
+
+int sqcq__accept(struct sqcq_engine *engine, const struct sqcq_read *reads, uint32_t count)
+{
+  uint32_t accepted = 0;
+  int error = 0;
+
+  if (count > INT32_MAX)
+    count = INT32_MAX;
+  if (sqcq__control_stopping(&engine->control))
+    return -ESHUTDOWN;
+  while (accepted < count && error == 0) {
+    struct chunk chunk;
+
+    chunk.reads = reads + accepted;
+    chunk.count = count - accepted < CHUNK ? count - accepted : CHUNK;
+    chunk.channels = 0;
+    accepted += accept_chunk(engine, &chunk, &error);
+  }
+  if (accepted == 0)
+    return error;
+  sqcq__sleeper_wake(&engine->sleeper); /* pair(sleep) look: the work bits are set */
+  return (int)accepted;
+}

@@ -1,0 +1,310 @@
+/*
+ * The public entry points: arguments are checked here, then forwarded. No state.
+ */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+int sqcq_engine_create(struct sqcq_engine **engine, const struct sqcq_engine_config *config,
+                       struct sqcq_explanation *why)
+{
+  struct sqcq_explanation unread;
+  struct sqcq__config resolved = {0};
+
+  if (why == NULL)
+    why = &unread;
+  if (engine == NULL) {
+    *why = (struct sqcq_explanation){.error = -EINVAL, .reason = SQCQ_REASON_CONFIG};
+    return -EINVAL;
+  }
+  int error = sqcq__config_resolve(config, &resolved, why);
+  return error < 0 ? error : sqcq__engine_create(engine, &resolved, why);
+}
+
+int sqcq_engine_destroy(struct sqcq_engine *engine, struct sqcq_held *held)
+{
+  return engine == NULL ? 0 : sqcq__engine_destroy(engine, held);
+}
+
+/* A later caller's larger struct is good if what is beyond ours is 0. */
+static int take_config(void *to, size_t known, const void *from, uint32_t given)
+{
+  if (given < 2 * sizeof(uint32_t) || given > 4096)
+    return -EINVAL;
+  memset(to, 0, known);
+  memcpy(to, from, given < known ? given : known);
+  for (size_t i = known; i < given; i++)
+    if (((const unsigned char *)from)[i] != 0)
+      return -EINVAL;
+  return 0;
+}
+
+int sqcq_channel_create(struct sqcq_engine *engine, const struct sqcq_channel_config *config,
+                        sqcq_channel *channel)
+{
+  struct sqcq_channel_config taken = {.size = sizeof(taken)};
+
+  if (engine == NULL || channel == NULL)
+    return -EINVAL;
+  if (config != NULL) {
+    int error = take_config(&taken, sizeof(taken), config, config->size);
+    if (error < 0)
+      return error;
+  }
+  return sqcq__channel_create(engine, &taken, &channel->id);
+}
+
+/* A channel's handle as such: ours or not, whatever has become of the channel. */
+static int check_channel(const struct sqcq_engine *engine, sqcq_channel channel)
+{
+  if (engine == NULL)
+    return -EINVAL;
+  if (channel.id == 0)
+    return -EPIPE;
+  return sqcq__handle_tag(channel.id) == engine->tag &&
+                 sqcq__handle_index(channel.id) < engine->config.user.channels_max
+             ? 0
+             : -EINVAL;
+}
+
+int sqcq_channel_destroy(struct sqcq_engine *engine, sqcq_channel channel)
+{
+  int error = check_channel(engine, channel);
+  return error < 0 ? error : sqcq__channel_destroy(engine, channel.id);
+}
+
+int sqcq_channel_poll(struct sqcq_engine *engine, sqcq_channel channel,
+                      struct sqcq_completion *completions, uint32_t max)
+{
+  if (completions == NULL || max == 0)
+    return -EINVAL;
+  int error = check_channel(engine, channel);
+  return error < 0 ? error : sqcq__consume(engine, channel.id, completions, max);
+}
+
+int sqcq_channel_wait(struct sqcq_engine *engine, sqcq_channel channel,
+                      struct sqcq_completion *completions, uint32_t max, uint32_t min,
+                      int64_t timeout_ns)
+{
+  if (completions == NULL || min == 0 || min > max || timeout_ns < SQCQ_FOREVER)
+    return -EINVAL;
+  int error = check_channel(engine, channel);
+  return error < 0 ? error
+                   : sqcq__consume_wait(engine, channel.id, completions, max, min, timeout_ns);
+}
+
+int sqcq_pool_create(struct sqcq_engine *engine, const struct sqcq_pool_config *config,
+                     sqcq_pool *pool)
+{
+  struct sqcq_pool_config taken;
+
+  if (engine == NULL || config == NULL || pool == NULL)
+    return -EINVAL;
+  int error = take_config(&taken, sizeof(taken), config, config->size);
+  return error < 0 ? error : sqcq__pool_create(engine, &taken, &pool->id);
+}
+
+int sqcq_pool_destroy(struct sqcq_engine *engine, sqcq_pool pool)
+{
+  return engine == NULL ? -EINVAL : sqcq__pool_destroy(&engine->buffers, pool.id);
+}
+
+int sqcq_file_add(struct sqcq_engine *engine, int fd, sqcq_file *file)
+{
+  if (engine == NULL || file == NULL)
+    return -EINVAL;
+  if (sqcq__control_stopping(&engine->control))
+    return -ESHUTDOWN;
+  int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return duplicate < 0 ? -errno : sqcq__files_add(&engine->files, duplicate, &file->id);
+}
+
+int sqcq_file_open(struct sqcq_engine *engine, int dirfd, const char *path, int flags,
+                   sqcq_file *file)
+{
+  if (engine == NULL || path == NULL || file == NULL ||
+      (flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | O_PATH)) != O_RDONLY)
+    return -EINVAL;
+#ifdef O_TMPFILE
+  if ((flags & O_TMPFILE) == O_TMPFILE)
+    return -EINVAL;
+#endif
+  if (sqcq__control_stopping(&engine->control))
+    return -ESHUTDOWN;
+  int fd = openat(dirfd, path, flags | O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  return fd < 0 ? -errno : sqcq__files_add(&engine->files, fd, &file->id);
+}
+
+int sqcq_file_remove(struct sqcq_engine *engine, sqcq_file file, unsigned mode)
+{
+  if (engine == NULL || mode > SQCQ_REMOVE_CANCEL)
+    return -EINVAL;
+  int error = sqcq__files_remove(&engine->files, file.id, mode);
+  if (error < 0)
+    return error;
+  sqcq__control_post(&engine->control, SQCQ__CONTROL_REMOVE);
+  sqcq__sleeper_wake(&engine->sleeper);
+  return 0;
+}
+
+int sqcq_buffer_acquire(struct sqcq_engine *engine, sqcq_pool pool, sqcq_buffer *buffers,
+                        uint32_t count)
+{
+  if (engine == NULL || buffers == NULL || count == 0)
+    return -EINVAL;
+  int taken = sqcq__buffers_acquire(&engine->buffers, pool.id, buffers, count);
+  if (taken == -ENOBUFS)
+    sqcq__stats_refused(&engine->stats, taken);
+  return taken;
+}
+
+int sqcq_buffer_release(struct sqcq_engine *engine, const sqcq_buffer *buffers, uint32_t count)
+{
+  if (engine == NULL || buffers == NULL || count == 0)
+    return -EINVAL;
+  return sqcq__buffers_release(&engine->buffers, buffers, count);
+}
+
+void *sqcq_buffer_data(struct sqcq_engine *engine, sqcq_buffer buffer)
+{
+  if (engine == NULL || sqcq__buffer_check(&engine->buffers, buffer.id) < 0)
+    return NULL;
+  return sqcq__buffer_at(&engine->buffers, buffer.id)->memory;
+}
+
+size_t sqcq_buffer_size(struct sqcq_engine *engine, sqcq_buffer buffer)
+{
+  if (engine == NULL || sqcq__buffer_check(&engine->buffers, buffer.id) < 0)
+    return 0;
+  return sqcq__buffer_at(&engine->buffers, buffer.id)->size;
+}
+
+int sqcq_buffer_wrap(struct sqcq_engine *engine, void *memory, size_t size, sqcq_buffer *buffer)
+{
+  if (engine == NULL || memory == NULL || size == 0 || size > SQCQ_LENGTH_MAX || buffer == NULL)
+    return -EINVAL;
+  if (sqcq__control_stopping(&engine->control))
+    return -ESHUTDOWN;
+  return sqcq__buffers_wrap(&engine->buffers, memory, size, &buffer->id);
+}
+
+int sqcq_buffer_unwrap(struct sqcq_engine *engine, sqcq_buffer buffer)
+{
+  return engine == NULL ? -EINVAL : sqcq__buffers_unwrap(&engine->buffers, buffer.id);
+}
+
+int sqcq_request(struct sqcq_engine *engine, const struct sqcq_read *read)
+{
+  int accepted = sqcq_request_many(engine, read, 1);
+  return accepted < 0 ? accepted : 0;
+}
+
+int sqcq_request_many(struct sqcq_engine *engine, const struct sqcq_read *reads, uint32_t count)
+{
+  if (engine == NULL)
+    return -EINVAL;
+  int accepted = reads == NULL || count == 0 ? -EINVAL : sqcq__accept(engine, reads, count);
+  if (accepted < 0)
+    sqcq__stats_refused(&engine->stats, accepted);
+  return accepted;
+}
+
+int sqcq_engine_stop(struct sqcq_engine *engine, unsigned mode, int64_t limit_ns)
+{
+  if (engine == NULL || mode > SQCQ_STOP_CANCEL || limit_ns < SQCQ_FOREVER)
+    return -EINVAL;
+  struct sqcq__control *control = &engine->control;
+  int64_t now = sqcq__now();
+  int64_t limit = limit_ns < 0 || limit_ns > INT64_MAX - now ? INT64_MAX : now + limit_ns;
+  uint32_t wanted = mode == SQCQ_STOP_DRAIN ? SQCQ__STOPPING_DRAIN : SQCQ__STOPPING_CANCEL;
+
+  /* relaxed, here: published by the control bit. Both words only move one way. */
+  int64_t before = sqcq__load_relaxed(&control->stop_limit);
+  while (limit < before && !sqcq__cas_relaxed(&control->stop_limit, &before, limit))
+    continue;
+  uint32_t stopping = sqcq__load_relaxed(&control->stopping);
+  while (wanted > stopping && !sqcq__cas_relaxed(&control->stopping, &stopping, wanted))
+    continue;
+  sqcq__control_post(control, SQCQ__CONTROL_STOP);
+  sqcq__sleeper_wake(&engine->sleeper);
+  return 0;
+}
+
+int sqcq_engine_poll(struct sqcq_engine *engine)
+{
+  if (engine == NULL)
+    return -EINVAL;
+  int error = sqcq__turn_enter(engine);
+  return error < 0 ? error : sqcq__turn(engine);
+}
+
+int sqcq_engine_wait(struct sqcq_engine *engine, int64_t timeout_ns)
+{
+  if (engine == NULL || timeout_ns < SQCQ_FOREVER)
+    return -EINVAL;
+  int error = sqcq__turn_enter(engine);
+  return error < 0 ? error : sqcq__turn_wait(engine, timeout_ns);
+}
+
+int sqcq_engine_run(struct sqcq_engine *engine)
+{
+  if (engine == NULL)
+    return -EINVAL;
+  int error = sqcq__turn_enter(engine);
+  while (error >= 0 || error == -EINTR)
+    error = sqcq__turn_wait(engine, SQCQ_FOREVER);
+  return error == -ESHUTDOWN ? 0 : error;
+}
+
+int sqcq_engine_stats(const struct sqcq_engine *engine, struct sqcq_stats *stats, size_t stats_size)
+{
+  if (engine == NULL || stats == NULL || stats_size == 0)
+    return -EINVAL;
+  const struct sqcq__stats *from = &engine->stats;
+  struct sqcq_stats now = {
+      .accepted = sqcq__lanes_accepted(&engine->lanes),
+      .refused_again = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_AGAIN]),
+      .refused_full = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_FULL]),
+      .refused_closed = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_CLOSED]),
+      .refused_stopping = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_STOPPING]),
+      .refused_file = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_FILE]),
+      .refused_buffer = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_BUFFER]),
+      .refused_invalid = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_INVALID]),
+      .refused_no_buffers = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_NO_BUFFERS]),
+      .submitted = sqcq__load_relaxed(&from->submitted),
+      .completed = sqcq__load_relaxed(&from->completed),
+      .unsubmitted = sqcq__load_relaxed(&from->unsubmitted),
+      .failed = sqcq__load_relaxed(&from->failed),
+      .bytes = sqcq__load_relaxed(&from->bytes),
+      .turns = sqcq__load_relaxed(&from->turns),
+      .turns_idle = sqcq__load_relaxed(&from->turns_idle),
+      .enters = sqcq__load_relaxed(&from->enters),
+      .sleeps = sqcq__load_relaxed(&from->sleeps),
+      .io_wakes = sqcq__load_relaxed(&engine->sleeper.wakes),
+      .consumer_wakes = sqcq__load_relaxed(&from->consumer_wakes),
+      .files_retired = sqcq__load_relaxed(&from->files_retired),
+      .syscalls_control = sqcq__load_relaxed(&from->syscalls_control),
+      .inflight = sqcq__load_relaxed(&from->inflight),
+      .waiting = sqcq__load_relaxed(&from->waiting),
+      .cq_overflow = sqcq__load_relaxed(&from->cq_overflow),
+  };
+
+  for (uint32_t i = 0; i < engine->config.user.channels_max; i++)
+    now.consumer_sleeps += sqcq__load_relaxed(&engine->channels[i].waiter.sleeps);
+  memset(stats, 0, stats_size);
+  memcpy(stats, &now, stats_size < sizeof(now) ? stats_size : sizeof(now));
+  return 0;
+}
+
+int sqcq_engine_features(const struct sqcq_engine *engine, struct sqcq_feature *features,
+                         uint32_t max, size_t feature_size)
+{
+  if (engine == NULL || (features == NULL && max > 0) ||
+      feature_size != sizeof(struct sqcq_feature))
+    return -EINVAL;
+  return sqcq__features_list(&engine->features, features, max);
+}

@@ -1,0 +1,98 @@
+/*
+ * A consumer takes completions. Doorway I -> C.
+ *
+ * In this order: the completion is copied out of the ring, its buffer is the consumer's, its credit goes
+ * back. So the buffer is OWNED before anybody can be told so, and the slot is read before it is promised again.
+ */
+#include "engine/engine.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+static uint32_t take(struct sqcq_engine *engine, struct sqcq__channel *channel,
+                     struct sqcq_completion *out, uint32_t max)
+{
+  uint32_t n = sqcq__channel_pop(channel, out, max);
+
+  for (uint32_t i = 0; i < n; i++) {
+    struct sqcq__buffer *buffer = sqcq__buffer_at(&engine->buffers, out[i].buffer.id);
+
+    sqcq__owner_take(&buffer->owner, buffer->memory, buffer->size);
+    bool mine = sqcq__buffer_step(buffer, out[i].buffer.id, SQCQ__BUFFER_IN_FLIGHT,
+                                  SQCQ__BUFFER_OWNED);
+    SQCQ_ASSERT(mine);
+    (void)mine;
+  }
+  if (n > 0)
+    sqcq__credit_give(&channel->credit, n);
+  return n;
+}
+
+/* Why an empty channel will stay so: -ESHUTDOWN, -EPIPE, or 0: it need not. */
+static int ended(struct sqcq_engine *engine, struct sqcq__channel *channel)
+{
+  if (sqcq__phase(engine) == SQCQ__PHASE_STOPPED)
+    return -ESHUTDOWN;
+  uint64_t word = sqcq__load_acquire(&channel->credit.word);
+  bool closed = (sqcq__word_state(word) & SQCQ__CREDIT_CLOSED) != 0;
+  return closed && sqcq__credit_taken(word) == 0 ? -EPIPE : 0;
+}
+
+int sqcq__consume(struct sqcq_engine *engine, uint64_t handle, struct sqcq_completion *out,
+                  uint32_t max)
+{
+  struct sqcq__channel *channel = sqcq__channel_of(engine, handle);
+
+  if (channel == NULL)
+    return -EPIPE;
+  if (max > INT32_MAX)
+    max = INT32_MAX;
+  uint32_t n = take(engine, channel, out, max);
+  if (n > 0)
+    return (int)n;
+  int end = ended(engine, channel);
+  if (end == 0)
+    return 0;
+  /* What came between the first look and the end. */
+  n = take(engine, channel, out, max);
+  return n > 0 ? (int)n : end;
+}
+
+int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t handle, struct sqcq_completion *out,
+                       uint32_t max, uint32_t min, int64_t timeout_ns)
+{
+  int64_t deadline = timeout_ns;
+
+  if (timeout_ns > 0) {
+    int64_t now = sqcq__now();
+    deadline = timeout_ns > INT64_MAX - now ? -1 : now + timeout_ns;
+  }
+  for (;;) {
+    struct sqcq__channel *channel = sqcq__channel_of(engine, handle);
+    struct sqcq__waiter *waiter;
+    uint32_t prepared;
+
+    if (channel == NULL)
+      return -EPIPE;
+    waiter = &channel->waiter;
+    bool timed_out = timeout_ns == 0 || (deadline > 0 && sqcq__now() >= deadline);
+    bool mine = sqcq__phase(engine) == SQCQ__PHASE_RUNNING &&
+                sqcq__load_relaxed(&engine->owner) == (uintptr_t)pthread_self();
+    if (timed_out || mine || sqcq__channel_ready(channel, min) ||
+        sqcq__phase(engine) == SQCQ__PHASE_STOPPED) {
+      int n = sqcq__consume(engine, handle, out, max);
+
+      if (n != 0 || timed_out)
+        return n;
+      if (mine)
+        return -EDEADLK;
+    }
+    prepared = sqcq__waiter_prepare(waiter);
+    sqcq__waiter_announce(waiter, min); /* pair(want) announce */
+    if (!sqcq__channel_ready(channel, min) && sqcq__phase(engine) != SQCQ__PHASE_STOPPED)
+      sqcq__waiter_sleep(waiter, prepared, deadline);
+    sqcq__waiter_clear(waiter);
+  }
+}

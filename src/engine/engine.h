@@ -1,0 +1,129 @@
+/*
+ * The engine: all parts in one place. Stays inside src/engine/.
+ *
+ *   S  sets the parts up and takes them down (engine.c, pools.c)
+ *   P  accept.c (requests), control.h (stop, remove, retire)
+ *   I  turn.c and what it calls: everything under `io`
+ *   C  consume.c
+ */
+#ifndef SQCQ_ENGINE_ENGINE_H
+#define SQCQ_ENGINE_ENGINE_H
+
+#include "base/atomics.h"
+#include "dispatch/channel.h"
+#include "dispatch/router.h"
+#include "dispatch/wake.h"
+#include "engine/buffers.h"
+#include "engine/config.h"
+#include "engine/control.h"
+#include "engine/features.h"
+#include "engine/files.h"
+#include "engine/requests.h"
+#include "engine/ring.h"
+#include "engine/stats.h"
+#include "mpsc/lanes.h"
+
+#include <sqcq/sqcq.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+enum sqcq__phase {
+  SQCQ__PHASE_CREATED,
+  SQCQ__PHASE_REGISTERING, /* a fixed pool is being made */
+  SQCQ__PHASE_RUNNING,     /* the first turn has been made, by `owner` */
+  SQCQ__PHASE_STOPPED      /* the last one, too: the ring will not be entered again */
+};
+
+/* What only the I/O thread touches. */
+struct sqcq__io {
+  struct sqcq__requests requests;
+  struct sqcq__router router;
+  uint32_t closes_out;    /* close SQEs in the kernel */
+  bool wake_armed;        /* the poll on the eventfd is in the kernel, or in an SQE */
+  bool wake_multishot;    /* this kernel has it, as far as we know */
+  bool unwake_out;        /* the cancel of that poll is */
+  bool sealed;            /* stop has every lane, and they are drained */
+  bool hurry;             /* another turn has something to do, whatever comes in */
+};
+
+struct sqcq_engine {
+  /* Constant after create. */
+  struct sqcq__config config;
+  struct sqcq__ring_traits traits;
+  struct sqcq__ring *ring;
+  struct sqcq__channel *channels;
+  uint32_t tag;
+  struct sqcq__features features;
+
+  /* W: S, I; pair(phase): STOPPED (release) after the last completion is pushed, before a consumer's look
+   * (acquire). owner: W: I once, before RUNNING. */
+  _Alignas(SQCQ_CACHELINE) _Atomic uint32_t phase;
+  _Atomic uintptr_t owner;
+  _Atomic uint32_t credits_left; /* W: any; of requests_max, for channels to come. relaxed: a number */
+  _Atomic uint32_t depth_left;   /* W: any; of depth, likewise */
+  /* S, while CREATED: the registered buffers. */
+  struct iovec *fixed;
+  uint32_t fixed_count;
+
+  /* The doorways, each with its own rules. */
+  struct sqcq__control control;
+  struct sqcq__sleeper sleeper;
+  struct sqcq__lanes lanes;
+  struct sqcq__files files;
+  struct sqcq__buffers buffers;
+  struct sqcq__stats stats;
+
+  _Alignas(2 * SQCQ_CACHELINE) struct sqcq__io io;
+};
+
+/* The open or closing channel that a handle means, or NULL where it is stale. */
+struct sqcq__channel *sqcq__channel_of(struct sqcq_engine *engine, uint64_t handle);
+
+/* Behind the public functions, for arguments that api.c has checked. */
+int sqcq__engine_create(struct sqcq_engine **engine, const struct sqcq__config *config,
+                        struct sqcq_explanation *why);
+int sqcq__engine_destroy(struct sqcq_engine *engine, struct sqcq_held *held);
+
+int sqcq__pool_create(struct sqcq_engine *engine, const struct sqcq_pool_config *config,
+                      uint64_t *handle);
+
+int sqcq__channel_create(struct sqcq_engine *engine, const struct sqcq_channel_config *config,
+                         uint64_t *handle);
+int sqcq__channel_destroy(struct sqcq_engine *engine, uint64_t handle);
+/* By whoever may be the last to touch it: a destroyed channel's place is free for another one. */
+void sqcq__channel_recycle(struct sqcq_engine *engine, struct sqcq__channel *channel);
+
+int sqcq__accept(struct sqcq_engine *engine, const struct sqcq_read *reads, uint32_t count);
+
+int sqcq__consume(struct sqcq_engine *engine, uint64_t channel, struct sqcq_completion *out,
+                  uint32_t max);
+int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t channel, struct sqcq_completion *out,
+                       uint32_t max, uint32_t min, int64_t timeout_ns);
+
+/* Make the caller the I/O thread, or find that it is: 0, -EPERM, -EBUSY, -ESHUTDOWN, or what the
+ * kernel said to the first turn. */
+int sqcq__turn_enter(struct sqcq_engine *engine);
+/* One turn that does not sleep, or one that does; see sqcq_engine_poll and _wait. */
+int sqcq__turn(struct sqcq_engine *engine);
+int sqcq__turn_wait(struct sqcq_engine *engine, int64_t timeout_ns);
+
+/* The steps of a turn that are files of their own. */
+void sqcq__turn_control(struct sqcq_engine *engine, uint32_t bits, uint32_t removed);
+void sqcq__turn_reap(struct sqcq_engine *engine);
+/* Answer a request that never reached the kernel. */
+void sqcq__turn_answer(struct sqcq_engine *engine, const struct sqcq__slot *slot, int32_t result,
+                       uint32_t flags);
+/* One request less names this file; where it was the last of a removed one, close it. */
+void sqcq__turn_unref(struct sqcq_engine *engine, uint64_t file);
+/* Whether the engine's own operations are all done. */
+bool sqcq__turn_quiet(const struct sqcq_engine *engine);
+void sqcq__turn_drain(struct sqcq_engine *engine);
+
+static inline uint32_t sqcq__phase(const struct sqcq_engine *engine)
+{
+  return sqcq__load_acquire(&engine->phase); /* pair(phase) acquire */
+}
+
+#endif

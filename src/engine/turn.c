@@ -1,0 +1,380 @@
+/*
+ * The turn of the I/O thread. Room: I.
+ *
+ *   control words -> drain all lanes -> act on control -> start what the depth allows -> one enter for
+ *   submit and reap -> completions to their channels -> wake the consumers that sleep
+ *
+ * Every step is bounded: lanes by their size, starts by the depth, reaping by the CQ. System calls decide the
+ * throughput: one enter a turn, none where nothing is to be submitted and the kernel has nothing to say.
+ */
+#include "engine/engine.h"
+
+#include "base/check.h"
+#include "engine/prep.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+
+/* Looks at the flags between two looks at the clock, while spinning. */
+#define SPINS_PER_CLOCK 32
+/* A file goes into the kernel's table at this read: before, the update costs more than it saves. */
+#define INSTALL_AT_READS 16u
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+int sqcq__turn_enter(struct sqcq_engine *engine)
+{
+  uintptr_t self = (uintptr_t)pthread_self();
+  uint32_t phase = sqcq__phase(engine);
+
+  if (phase == SQCQ__PHASE_CREATED) {
+    int fd_error;
+
+    /* REGISTERING for a moment: nobody else comes in, and owner is written before RUNNING shows it. */
+    if (!sqcq__cas_acq_rel(&engine->phase, &phase, SQCQ__PHASE_REGISTERING))
+      return -EBUSY;
+    int error = sqcq__ring_bind(engine->ring, &fd_error);
+    if (error < 0) {
+      sqcq__store_release(&engine->phase, SQCQ__PHASE_CREATED);
+      return error;
+    }
+    sqcq__features_set(&engine->features, SQCQ__FEATURE_RING_FD, fd_error);
+    sqcq__count(&engine->stats.syscalls_control, 2);
+    sqcq__store_relaxed(&engine->owner, self); /* relaxed: published by RUNNING */
+    sqcq__store_release(&engine->phase, SQCQ__PHASE_RUNNING); /* pair(phase) release */
+    return 0;
+  }
+  if (phase == SQCQ__PHASE_REGISTERING)
+    return -EBUSY;
+  if (sqcq__load_relaxed(&engine->owner) != self)
+    return -EPERM;
+  return phase == SQCQ__PHASE_STOPPED ? -ESHUTDOWN : 0;
+}
+
+void sqcq__turn_answer(struct sqcq_engine *engine, const struct sqcq__slot *slot, int32_t result,
+                       uint32_t flags)
+{
+  const struct sqcq__request *request = &slot->request;
+  struct sqcq_completion completion = {
+      .user_data = request->user_data,
+      .result = result,
+      .flags = flags,
+      .offset = request->offset,
+      .file = {sqcq__handle_retag(request->file, engine->tag)},
+      .buffer = {sqcq__handle_retag(request->buffer, engine->tag)},
+      .data = slot->data,
+      .length = request->length,
+      .buffer_offset = request->buffer_offset,
+  };
+
+  sqcq__router_push(&engine->io.router, sqcq__request_channel(request), &completion);
+}
+
+/* A request out of a lane, in a slot that is not its own yet. */
+static void take_in(struct sqcq_engine *engine, struct sqcq__slot *slot)
+{
+  struct sqcq__io *io = &engine->io;
+
+  slot->data = sqcq__buffers_locate(&engine->buffers, &slot->request, &slot->fixed_buffer);
+  if (!sqcq__files_readable(&engine->files, slot->request.file)) {
+    sqcq__turn_answer(engine, slot, -ECANCELED,
+                      SQCQ_COMPLETION_UNSUBMITTED | SQCQ_COMPLETION_FILE_REMOVED);
+    sqcq__count(&engine->stats.unsubmitted, 1);
+    return;
+  }
+  engine->files.io[sqcq__handle_index(slot->request.file)].refs++;
+  sqcq__requests_accept(&io->requests, engine->channels);
+}
+
+void sqcq__turn_drain(struct sqcq_engine *engine)
+{
+  uint64_t work = sqcq__lanes_take_work(&engine->lanes);
+
+  while (work != 0) {
+    uint32_t index = (uint32_t)__builtin_ctzll(work);
+    struct sqcq__lane *lane = &engine->lanes.lanes[index];
+    uint32_t popped = 0;
+
+    work &= work - 1;
+    for (;;) {
+      struct sqcq__slot *slot = sqcq__requests_blank(&engine->io.requests);
+
+      if (slot == NULL || !sqcq__lane_pop(lane, &slot->request))
+        break;
+      take_in(engine, slot);
+      if (++popped == engine->lanes.slots) {
+        sqcq__lanes_again(&engine->lanes, index);
+        break;
+      }
+    }
+  }
+}
+
+/* Where a file is read: its slot of the kernel's table, which it gets once it is read often. */
+static void aim(struct sqcq_engine *engine, const struct sqcq__slot *slot,
+                struct sqcq__read_target *target)
+{
+  uint32_t index = sqcq__handle_index(slot->request.file);
+  const struct sqcq__file *file = &engine->files.files[index];
+  struct sqcq__file_io *io = &engine->files.io[index];
+
+  if (io->slot == -1 && (file->flags & SQCQ__FILE_STORED) != 0 && engine->files.slot_count > 0 &&
+      ++io->reads >= INSTALL_AT_READS) {
+    int32_t place = engine->files.slots[engine->files.slot_count - 1];
+
+    sqcq__count(&engine->stats.syscalls_control, 1);
+    if (sqcq__ring_update_file(engine->ring, (uint32_t)place, file->fd) == 0) {
+      engine->files.slot_count--;
+      io->slot = place;
+    } else {
+      io->slot = -2;
+    }
+  }
+  target->fixed_file = io->slot >= 0;
+  target->fd = io->slot >= 0 ? io->slot : file->fd;
+}
+
+static void start(struct sqcq_engine *engine)
+{
+  struct sqcq__requests *requests = &engine->io.requests;
+  uint32_t started = 0;
+
+  while (requests->waiting_count > 0) {
+    struct sqcq__read_target target;
+    struct sqcq__slot *slot = sqcq__requests_start(requests);
+
+    if (slot == NULL)
+      break;
+    struct io_uring_sqe *sqe = sqcq__ring_sqe(engine->ring);
+    if (sqe == NULL) { /* the kernel is behind with the last ones */
+      sqcq__requests_unstart(requests, slot);
+      break;
+    }
+    aim(engine, slot, &target);
+    target.data = slot->data;
+    target.offset = slot->request.offset;
+    target.length = slot->request.length;
+    target.fixed_buffer = slot->fixed_buffer;
+    sqcq__prep_read(sqe, &target,
+                    sqcq__user_data(SQCQ__OP_READ, sqcq__requests_index(requests, slot),
+                                    slot->generation));
+    started++;
+  }
+  if (started > 0)
+    sqcq__count(&engine->stats.submitted, started);
+}
+
+static bool polls_device(const struct sqcq_engine *engine)
+{
+  return (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0;
+}
+
+/* The poll on the eventfd, so that a write to it ends a sleep in the ring. */
+static void arm_wake(struct sqcq_engine *engine)
+{
+  struct sqcq__io *io = &engine->io;
+  struct io_uring_sqe *sqe;
+
+  if (io->wake_armed || polls_device(engine))
+    return;
+  if (!io->wake_multishot) {
+    /* A one-shot poll is level triggered: what woke us last must not wake us again. */
+    sqcq__sleeper_reset(&engine->sleeper);
+    sqcq__count(&engine->stats.syscalls_control, 1);
+  }
+  sqe = sqcq__ring_sqe(engine->ring);
+  if (sqe == NULL)
+    return;
+  sqcq__prep_poll(sqe, engine->sleeper.eventfd, io->wake_multishot,
+                  sqcq__user_data(SQCQ__OP_WAKE, 0, 0));
+  io->wake_armed = true;
+}
+
+/* Submit, and wait where wait_ns is not 0. 0, or an error that ends the turn. */
+static int enter(struct sqcq_engine *engine, int64_t wait_ns)
+{
+  uint64_t syscalls = 0;
+  int error = sqcq__ring_enter(engine->ring, wait_ns == 0 ? 0 : 1, wait_ns, &syscalls);
+
+  sqcq__count(&engine->stats.enters, syscalls);
+  if (error == -EAGAIN || error == -EBUSY || error == -ETIME)
+    return 0; /* what is not submitted stays queued for the next turn */
+  return error;
+}
+
+bool sqcq__turn_quiet(const struct sqcq_engine *engine)
+{
+  return engine->io.closes_out == 0 && engine->files.to_close == 0 && !engine->io.unwake_out;
+}
+
+/* Nothing can follow and nothing is out: the last turn. Takes the wake poll back, then gives up the ring. */
+static void finish(struct sqcq_engine *engine)
+{
+  struct sqcq__io *io = &engine->io;
+
+  if (!io->sealed || !sqcq__requests_empty(&io->requests) || !sqcq__turn_quiet(engine))
+    return;
+  if (io->wake_armed) {
+    struct io_uring_sqe *sqe = sqcq__ring_sqe(engine->ring);
+
+    if (sqe != NULL) {
+      sqcq__prep_cancel(sqe, sqcq__user_data(SQCQ__OP_WAKE, 0, 0),
+                        sqcq__user_data(SQCQ__OP_UNWAKE, 0, 0));
+      io->unwake_out = true;
+    }
+    return;
+  }
+  sqcq__ring_unbind(engine->ring);
+  sqcq__store_release(&engine->phase, SQCQ__PHASE_STOPPED); /* pair(phase) release */
+  sqcq__count(&engine->stats.consumer_wakes, sqcq__router_wake_all(&io->router));
+}
+
+/* One turn, no sleep. */
+static int turn(struct sqcq_engine *engine)
+{
+  struct sqcq__io *io = &engine->io;
+  uint32_t bits = sqcq__control_take(&engine->control);
+  uint32_t removed =
+      (bits & SQCQ__CONTROL_REMOVE) != 0 ? sqcq__files_take_removed(&engine->files) : 0;
+  int error = 0;
+
+  io->hurry = false;
+  io->router.pushed = 0;
+  sqcq__turn_drain(engine); /* after the control words: what was accepted before them is in */
+  sqcq__turn_control(engine, bits, removed);
+  start(engine);
+  if (sqcq__ring_has_unsubmitted(engine->ring) || sqcq__ring_wants_enter(engine->ring) ||
+      (polls_device(engine) && io->requests.flying_count > 0))
+    error = enter(engine, 0);
+  sqcq__turn_reap(engine);
+  finish(engine);
+  sqcq__count(&engine->stats.turns, 1);
+  if (io->router.pushed == 0)
+    sqcq__count(&engine->stats.turns_idle, 1);
+  else
+    sqcq__count(&engine->stats.completed, io->router.pushed);
+  sqcq__store_relaxed(&engine->stats.inflight, io->requests.flying_count);
+  sqcq__store_relaxed(&engine->stats.waiting, io->requests.waiting_count);
+  sqcq__store_relaxed(&engine->stats.cq_overflow, sqcq__ring_overflow(engine->ring));
+  sqcq__count(&engine->stats.consumer_wakes, sqcq__router_wake(&io->router));
+  return io->router.pushed > 0 ? (int)io->router.pushed : error;
+}
+
+int sqcq__turn(struct sqcq_engine *engine)
+{
+  int delivered = turn(engine);
+
+  if (delivered == -EINTR)
+    return 0;
+  if (delivered == 0 && sqcq__phase(engine) == SQCQ__PHASE_STOPPED)
+    return -ESHUTDOWN;
+  return delivered;
+}
+
+/* Whether a turn would find something to do. Plain looks: no order is needed to be a little late. */
+static bool has_work(struct sqcq_engine *engine)
+{
+  struct io_uring_cqe *cqe;
+
+  return engine->io.hurry || sqcq__load_relaxed(&engine->lanes.work) != 0 ||
+         sqcq__load_relaxed(&engine->control.bits) != 0 ||
+         sqcq__ring_wants_enter(engine->ring) || sqcq__ring_peek(engine->ring, &cqe, 1) > 0 ||
+         sqcq__ring_has_unsubmitted(engine->ring) ||
+         (polls_device(engine) && engine->io.requests.flying_count > 0);
+}
+
+/* Announce, look again, sleep. 0, -EINTR, or an error that ends the turn. */
+static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
+{
+  int error = 0;
+
+  arm_wake(engine);
+  if (!engine->io.wake_armed && !polls_device(engine))
+    return enter(engine, 0); /* no SQE for it: nobody could wake us */
+  sqcq__sleeper_announce(&engine->sleeper); /* pair(sleep) announce */
+  if (!sqcq__lanes_have_work(&engine->lanes) && !sqcq__control_posted(&engine->control)) {
+    sqcq__count(&engine->stats.sleeps, 1);
+    if (polls_device(engine)) {
+      error = sqcq__sleeper_poll(&engine->sleeper, timeout_ns);
+      sqcq__sleeper_reset(&engine->sleeper);
+      sqcq__count(&engine->stats.syscalls_control, 2);
+      error = error == -ETIME ? 0 : error;
+    } else {
+      error = enter(engine, timeout_ns);
+    }
+  }
+  sqcq__sleeper_clear(&engine->sleeper);
+  return error;
+}
+
+/* Look for work for spin_ns at the most. */
+static bool spin(struct sqcq_engine *engine, int64_t *now)
+{
+  int64_t until = *now + engine->config.user.spin_ns;
+
+  do {
+    for (int i = 0; i < SPINS_PER_CLOCK; i++) {
+      if (has_work(engine))
+        return true;
+      relax();
+    }
+    *now = sqcq__now();
+  } while (*now < until);
+  return false;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+  return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+int sqcq__turn_wait(struct sqcq_engine *engine, int64_t timeout_ns)
+{
+  int64_t now = sqcq__now();
+  int64_t deadline = timeout_ns < 0 || timeout_ns > INT64_MAX - now ? -1 : now + timeout_ns;
+
+  for (;;) {
+    int delivered = turn(engine);
+
+    if (delivered != 0)
+      return delivered;
+    if (sqcq__phase(engine) == SQCQ__PHASE_STOPPED)
+      return -ESHUTDOWN;
+    now = sqcq__now();
+    if (deadline >= 0 && now >= deadline)
+      return 0;
+    if (engine->io.hurry) {
+      (void)sched_yield(); /* to whoever holds a lane */
+      continue;
+    }
+    if (engine->config.user.idle == SQCQ_IDLE_BUSY) {
+      relax();
+      continue;
+    }
+    if (has_work(engine) ||
+        (engine->config.user.idle == SQCQ_IDLE_SPIN_SLEEP && spin(engine, &now)))
+      continue;
+    int64_t left = deadline < 0 ? -1 : deadline > now ? deadline - now : 0;
+    if (sqcq__control_stopping(&engine->control)) {
+      int64_t limit = sqcq__load_relaxed(&engine->control.stop_limit);
+
+      left = least(left, limit == INT64_MAX ? -1 : limit > now ? limit - now : 0);
+    }
+    if (left == 0)
+      continue;
+    int error = sleep_until(engine, left);
+    if (error < 0) {
+      /* What came in beside the error is delivered first. */
+      delivered = turn(engine);
+      return delivered > 0 ? delivered : error;
+    }
+  }
+}
