@@ -66,7 +66,7 @@ extern "C" {
 
 /* Limits of what a configuration may ask for. Index fields of handles have 20
  * bits, channel numbers 12: see struct sqcq__request in src/mpsc/request.h. */
-#define SQCQ_DEPTH_MAX 16384u      /* the kernel's largest CQ, 65536, holds 2 x this and more */
+#define SQCQ_DEPTH_MAX 16384u      /* the kernel's largest CQ, 65536, holds twice this and more */
 #define SQCQ_REQUESTS_MAX 1048576u /* request table slots */
 #define SQCQ_CHANNELS_MAX 4096u
 #define SQCQ_LANES_SHARED_MAX 64u /* one bit each in the work word */
@@ -84,8 +84,8 @@ extern "C" {
 #define SQCQ_FOREVER (-1)
 
 /* sqcq_engine_config.flags */
-#define SQCQ_ENGINE_SQPOLL (1u << 0)         /* a kernel thread submits; cannot go with IOPOLL here */
-#define SQCQ_ENGINE_IOPOLL (1u << 1)         /* busy-poll the device: O_DIRECT regular files and block devices only */
+#define SQCQ_ENGINE_SQPOLL (1u << 0)         /* a kernel thread submits; not with IOPOLL */
+#define SQCQ_ENGINE_IOPOLL (1u << 1)         /* busy-poll the device: only O_DIRECT storage */
 #define SQCQ_ENGINE_NO_FIXED_FILES (1u << 2) /* read through descriptors only */
 #define SQCQ_ENGINE_NO_DEFER (1u << 3)       /* do without SINGLE_ISSUER and DEFER_TASKRUN */
 
@@ -115,10 +115,9 @@ enum sqcq_remove_mode {
 #define SQCQ_POOL_STRICT (1u << 1) /* refuse instead of going on without FIXED or HUGE */
 #define SQCQ_POOL_HUGE (1u << 2)   /* huge pages: reserved ones, else transparent ones */
 
-/* sqcq_completion.flags: who ended a request that did not simply finish. The
- * result beside it is the kernel's own (-ECANCELED, on a genuine 5.10 -EINTR, or
- * even bytes where the read won the race), or -ECANCELED where the request
- * never reached the kernel, which SQCQ_COMPLETION_UNSUBMITTED tells. */
+/* sqcq_completion.flags: who ended a request that was ended. The result beside it is the
+ * kernel's own (-ECANCELED, on a genuine 5.10 -EINTR), or, with UNSUBMITTED, -ECANCELED for one
+ * that never reached the kernel. A read that was faster than its cancel has its bytes, no flag. */
 #define SQCQ_COMPLETION_UNSUBMITTED (1u << 0)  /* never reached the kernel */
 #define SQCQ_COMPLETION_STOPPED (1u << 1)      /* by sqcq_engine_stop() */
 #define SQCQ_COMPLETION_FILE_REMOVED (1u << 2) /* by sqcq_file_remove() */
@@ -153,13 +152,13 @@ typedef struct sqcq_pool {
 struct sqcq_engine_config {
   uint32_t size;           /* sizeof(struct sqcq_engine_config) as you were compiled */
   uint32_t flags;          /* SQCQ_ENGINE_* */
-  uint32_t depth;          /* reads in the kernel at once: a power of two, 1 to SQCQ_DEPTH_MAX. 256 */
-  uint32_t requests_max;   /* accepted and not yet taken, over all channels: their capacities share it. 4096 */
-  uint32_t channels_max;   /* open at once, <= depth: each is sure of one read in flight. 64 or depth */
-  uint32_t lanes_shared;   /* lanes for sqcq_request(), 1 to SQCQ_LANES_SHARED_MAX. 2 x CPUs, at least 4 */
-  uint32_t lane_slots;     /* ring size of a lane, a power of two from 2; it carries one request less. 256 */
+  uint32_t depth;          /* reads in the kernel at once: a power of two to SQCQ_DEPTH_MAX. 256 */
+  uint32_t requests_max;   /* accepted and not yet taken, of all channels together. 4096 */
+  uint32_t channels_max;   /* open at once; at most depth, as each is sure of one. 64, or depth */
+  uint32_t lanes_shared;   /* for sqcq_request(), to SQCQ_LANES_SHARED_MAX. 2 x CPUs, 4 or more */
+  uint32_t lane_slots;     /* of a lane's ring, a power of two; it carries one less. 256 */
   uint32_t files_max;      /* files at once. 1024 */
-  uint32_t files_fixed;    /* slots of the kernel's file table. files_max or SQCQ_FILES_FIXED_MAX */
+  uint32_t files_fixed;    /* slots of the kernel's file table. files_max, or the most there are */
   uint32_t pools_max;      /* pools at once. 16 */
   uint32_t buffers_max;    /* buffers of all pools, and wrapped ones. 4096 */
   uint32_t idle;           /* enum sqcq_idle. SPIN_SLEEP */
@@ -182,7 +181,7 @@ enum sqcq_reason {
   SQCQ_REASON_CONFIG = 1,      /* -EINVAL: the named field is out of range */
   SQCQ_REASON_NO_IO_URING = 2, /* -ENOSYS: kernel without it, or hidden by a seccomp filter */
   SQCQ_REASON_SYSCTL = 3,      /* -EPERM: kernel.io_uring_disabled */
-  SQCQ_REASON_SECCOMP = 4,     /* -EPERM: a seccomp filter (container runtimes have one) or an LSM */
+  SQCQ_REASON_SECCOMP = 4,     /* -EPERM: a seccomp filter, as containers have one, or an LSM */
   SQCQ_REASON_MEMLOCK = 5,     /* -ENOMEM: RLIMIT_MEMLOCK; see needed and limit */
   SQCQ_REASON_MEMORY = 6,      /* -ENOMEM: memory itself */
   SQCQ_REASON_DESCRIPTORS = 7, /* -EMFILE, -ENFILE */
@@ -192,25 +191,25 @@ enum sqcq_reason {
 
 struct sqcq_channel_config {
   uint32_t size;         /* sizeof(struct sqcq_channel_config) */
-  uint32_t capacity;     /* requests accepted and not yet taken: its credits. 0: 256 or what is left */
-  uint32_t inflight_max; /* reads of it in the kernel at once. 0: depth; 3/4 of it where channels_max > 1 */
-  uint32_t inflight_min; /* of the depth, kept for this channel. 0: depth / (2 x channels_max), at least 1 */
+  uint32_t capacity;     /* requests accepted and not yet taken. 0: 256, or what is left */
+  uint32_t inflight_max; /* in the kernel at once. 0: depth, 3/4 of it where channels_max > 1 */
+  uint32_t inflight_min; /* of the depth, kept for it whatever others do. 0: 1 */
 };
 
 struct sqcq_pool_config {
-  uint32_t size;        /* sizeof(struct sqcq_pool_config) */
-  uint32_t flags;       /* SQCQ_POOL_* */
-  uint32_t count;       /* buffers, at least 1 */
-  uint32_t align;       /* of each buffer, a power of two up to 2 MiB. 0: 4096, enough for O_DIRECT */
+  uint32_t size;  /* sizeof(struct sqcq_pool_config) */
+  uint32_t flags; /* SQCQ_POOL_* */
+  uint32_t count; /* buffers, at least 1 */
+  uint32_t align; /* of each buffer, a power of two up to 2 MiB. 0: 4096, enough for O_DIRECT */
   uint64_t buffer_size; /* bytes of each, 1 to SQCQ_LENGTH_MAX */
 };
 
 /* One read. Copied by sqcq_request(). */
 struct sqcq_read {
   sqcq_file file;
-  sqcq_buffer buffer;     /* owned by the caller; the engine's from acceptance until the completion is taken */
+  sqcq_buffer buffer;     /* yours; the engine's from acceptance until its completion is taken */
   sqcq_channel channel;   /* where the completion goes */
-  uint64_t offset;        /* bytes from the start of the file, up to INT64_MAX, or SQCQ_OFFSET_CURRENT */
+  uint64_t offset;        /* bytes from the file's start, to INT64_MAX, or SQCQ_OFFSET_CURRENT */
   uint64_t user_data;     /* yours */
   uint32_t length;        /* bytes, from 1; buffer_offset + length <= the buffer's size */
   uint32_t buffer_offset; /* where in the buffer the bytes go */
@@ -223,7 +222,7 @@ struct sqcq_read {
 /* One answer: a cache line. Everything but result, flags and data is the request's. */
 struct sqcq_completion {
   uint64_t user_data;
-  int32_t result;  /* bytes read (0: end of file; fewer than length: a short read), or -errno, the kernel's */
+  int32_t result;  /* the kernel's: bytes read (0: end of file; may be fewer), or -errno */
   uint32_t flags;  /* SQCQ_COMPLETION_* */
   uint64_t offset; /* as requested */
   sqcq_file file;
@@ -281,11 +280,11 @@ struct sqcq_feature {
 
 /* What is still out when sqcq_engine_destroy() answers -EBUSY. */
 struct sqcq_held {
-  uint32_t running;    /* 1: not stopped, or its stop is not finished */
-  uint32_t inflight;   /* reads in the kernel or waiting for it */
-  uint32_t unread;     /* completions that nobody has taken */
-  uint32_t buffers;    /* pool buffers acquired and not released */
-  uint32_t wrapped;    /* user memory not unwrapped */
+  uint32_t running;  /* 1: not stopped, or its stop is not finished */
+  uint32_t inflight; /* reads in the kernel or waiting for it */
+  uint32_t unread;   /* completions that nobody has taken */
+  uint32_t buffers;  /* pool buffers acquired and not released */
+  uint32_t wrapped;  /* user memory not unwrapped */
   uint32_t reserved;
 };
 
@@ -311,8 +310,8 @@ SQCQ_EXPORT void sqcq_engine_config_init(struct sqcq_engine_config *config);
  * Returns:  0
  *           -EINVAL      engine is NULL, or a field of config is out of range (why->text names it)
  *           -ENOSYS      no io_uring in this kernel, or hidden by a seccomp filter
- *           -EPERM       forbidden: kernel.io_uring_disabled, or a seccomp filter; why->reason tells
- *           -ENOMEM      memory, or RLIMIT_MEMLOCK (kernels before 5.12 and some after charge rings to it)
+ *           -EPERM       forbidden: kernel.io_uring_disabled, or a seccomp filter (why->reason)
+ *           -ENOMEM      memory, or RLIMIT_MEMLOCK, to which some kernels charge rings
  *           -EMFILE      -ENFILE    no descriptor left
  *           -EOPNOTSUPP  SQPOLL or IOPOLL cannot work on this kernel (why->text says why)
  *           On an error *engine is untouched and *why, where given, is filled in.
@@ -377,7 +376,7 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_destroy(struct sqcq_engine *engine,
  *           -EINVAL      NULL, or a field out of range
  *           -ENOSPC      pools_max pools, or fewer than count places left of buffers_max
  *           -ENOMEM      memory; with STRICT: RLIMIT_MEMLOCK, or no huge pages
- *           -EBUSY       with STRICT | FIXED: the engine has turned; or it makes its first turn just now
+ *           -EBUSY       with STRICT | FIXED: the engine has made its first turn, or just does
  *           -ESHUTDOWN   engine stopping
  *           or, with STRICT | FIXED, what the kernel answered to the registration
  */
@@ -542,8 +541,9 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_request_many(struct sqcq_engine *engine,
 
 /*
  * Stop: refuse every request from now on with -ESHUTDOWN, answer the accepted ones, then end
- * sqcq_engine_run(). `limit_ns` (nanoseconds from now, or SQCQ_FOREVER): a DRAIN that takes longer becomes a
- * CANCEL. May be called again: a CANCEL after a DRAIN takes effect, and a shorter limit replaces a longer one.
+ * sqcq_engine_run(). `limit_ns` (nanoseconds from now, or SQCQ_FOREVER): a DRAIN that takes longer
+ * becomes a CANCEL. May be called again: a CANCEL after a DRAIN takes effect, and a shorter limit
+ * replaces a longer one.
  * Thread:   any, also the I/O thread; async-signal-safe.
  * Blocks:   never.   Syscalls: clock_gettime, write(eventfd).
  * Returns:  0
@@ -560,7 +560,7 @@ SQCQ_EXPORT int sqcq_engine_stop(struct sqcq_engine *engine, unsigned mode, int6
  * for submit and reap together, put completions into their channels, wake consumers that
  * sleep. The first turn makes the calling thread the engine's I/O thread.
  * Thread:   I.   Blocks: never.
- * Syscalls: io_uring_enter, where there is something to submit or the kernel says that completions wait;
+ * Syscalls: io_uring_enter, where there is something to submit or the kernel has completions;
  *           futex(WAKE), once for each channel whose consumer sleeps; on the first turn
  *           io_uring_register; for a file that is new, busy or removed io_uring_register or close.
  * Returns:  completions delivered, 0 or more
@@ -568,18 +568,19 @@ SQCQ_EXPORT int sqcq_engine_stop(struct sqcq_engine *engine, unsigned mode, int6
  *           -EBUSY       first turn, while a FIXED pool is just being made
  *           -ESHUTDOWN   the stop has finished: nothing more will come
  *           -EINVAL      NULL
- *           or what io_uring_enter or the first turn's io_uring_register answered, where the engine cannot
- *           go on (never -EINTR, -EAGAIN, -EBUSY: these are tried again on the next turn)
+ *           or what io_uring_enter or the first turn's io_uring_register answered, where the engine
+ *           cannot go on (never -EINTR, -EAGAIN, -EBUSY: these are tried again on the next turn)
  */
 SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_poll(struct sqcq_engine *engine);
 
 /*
- * A turn that sleeps, by the idle strategy, until it has delivered something, has been given work, or
+ * A turn that sleeps, by the idle strategy, until it has delivered something, or
  * timeout_ns nanoseconds have passed (SQCQ_FOREVER: no limit).
- * Thread:   I.   Blocks: up to timeout_ns.   Syscalls: as sqcq_engine_poll(); ppoll where the kernel
- *           has no timed io_uring_enter or the ring is IOPOLL; read(eventfd).
- * Returns:  as sqcq_engine_poll(); 0 also when the time has passed or a wake brought nothing to
- *           deliver yet; -EINTR where a signal handler ran; -EINVAL for timeout_ns below -1.
+ * Thread:   I.   Blocks: up to timeout_ns.
+ * Syscalls: as sqcq_engine_poll(); sched_yield while stopping; ppoll where the kernel has no timed
+ *           io_uring_enter or the ring is IOPOLL; read(eventfd) where it has no multishot poll.
+ * Returns:  as sqcq_engine_poll(); 0 when the time has passed;
+ *           -EINTR where a signal handler ran; -EINVAL for timeout_ns below -1
  */
 SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_wait(struct sqcq_engine *engine, int64_t timeout_ns);
 
@@ -614,8 +615,9 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_poll(struct sqcq_engine *engine, sqcq
  * limit) it takes what there is.
  * Thread:   C.   Blocks: up to timeout_ns.   Syscalls: futex, only when it has to sleep.
  * Returns:  how many, 1 to max; 0 when the time has passed and there is none
- *           -EDEADLK     the caller is the engine's I/O thread and would sleep: only it could bring
- *                        the completion about. Turn the engine instead.
+ *           -EDEADLK     there is none, and the caller is the engine's I/O thread: only it could
+ *                        bring one about. Turn the engine instead. (What there is it takes,
+ *                        whatever min says.)
  *           -ESHUTDOWN   -EPIPE    as sqcq_channel_poll()
  *           -EINVAL      also for min 0 or over max, or timeout_ns below -1
  */

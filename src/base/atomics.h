@@ -1,6 +1,7 @@
 /*
- * Atomic operations with their order in the name. The only file that includes <stdatomic.h>: so each
- * ordered access in the sources says which order it has, and none has the default one by accident.
+ * Atomic operations with their order in the name. The only file that includes <stdatomic.h>: so
+ * each ordered access in the sources says which order it has, and none has the default one by
+ * accident.
  */
 #ifndef SQCQ_BASE_ATOMICS_H
 #define SQCQ_BASE_ATOMICS_H

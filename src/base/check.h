@@ -1,6 +1,6 @@
 /*
- * Assertions for our own mistakes, never for events that can happen. Compiled in where SQCQ_DEBUG is
- * defined (debug builds and every test); nothing otherwise.
+ * Assertions for our own mistakes, never for events that can happen. Compiled in where SQCQ_DEBUG
+ * is defined (debug builds and every test); nothing otherwise.
  */
 #ifndef SQCQ_BASE_CHECK_H
 #define SQCQ_BASE_CHECK_H

@@ -2,9 +2,10 @@
  * A bounded set of free indexes. Doorway: any thread -> any thread.
  *
  * A stack: `head` holds a count of all changes in its upper half, so that a head that was taken and
- * put back meanwhile is not mistaken for an unchanged one (ABA), and index + 1 in its lower half, 0 for
- * empty. Each index has its link in memory of the owner's, which lives as long as the list: reading
- * the link of an index that somebody just took gives a stale number and then a failed CAS, never a bad access.
+ * put back meanwhile is not mistaken for an unchanged one (ABA), and index + 1 in its lower half, 0
+ * for empty. Each index has its link in memory of the owner's, which lives as long as the list:
+ * reading the link of an index that somebody just took gives a stale number and then a failed CAS,
+ * never a bad access.
  *
  * Lock-free: a CAS fails only because another one succeeded.
  */

@@ -1,7 +1,7 @@
 /*
- * Who may touch a buffer's memory, told to the checkers. A buffer is given away when a request for it
- * is accepted and when it is released, and taken back when its completion is taken and when it is
- * acquired; in between it belongs to the kernel or to nobody, whatever thread looks.
+ * Who may touch a buffer's memory, told to the checkers. A buffer is given away when a request for
+ * it is accepted and when it is released, and taken back when its completion is taken and when it
+ * is acquired; in between it belongs to the kernel or to nobody, whatever thread looks.
  *
  *   ThreadSanitizer  a fiber for each buffer stands for the kernel: any access between give and
  *                    take is a race with it, by the owner's own thread too

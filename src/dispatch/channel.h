@@ -1,16 +1,17 @@
 /*
  * A completion channel. Doorway: I -> C, with the credits that P takes.
  *
- * A ck spsc ring of completions by value. The I/O thread pushes, one consumer at a time pops. A push cannot fail:
- * each completion has a credit, and there are no more credits than slots.
+ * A ck spsc ring of completions by value. The I/O thread pushes, one consumer at a time pops. A
+ * push cannot fail: each completion has a credit, and there are no more credits than slots.
  *
- *   pair(channel)  by ck: push (release of p_tail) before pop; pop (c_head) before the slot is pushed to
+ *   pair(channel)  by ck: push (release of p_tail) before pop; pop (c_head) before the slot is
+ *   pushed to
  *                  again, which needs a credit, given back after it.
  *
- * Channels live in an array as long as the engine; a handle's generation says whether it means the one that is
- * there now. A slot's ring is kept for the next channel and replaced only by a larger one; the old one is
- * kept too until the engine's end (each is twice the last, so all of them are less than two), since a
- * consumer with a stale handle may still be looking at it.
+ * Channels live in an array as long as the engine; a handle's generation says whether it means the
+ * one that is there now. A slot's ring is kept for the next channel and replaced only by a larger
+ * one; the old one is kept too until the engine's end (each is twice the last, so all of them are
+ * less than two), since a consumer with a stale handle may still be looking at it.
  */
 #ifndef SQCQ_DISPATCH_CHANNEL_H
 #define SQCQ_DISPATCH_CHANNEL_H
@@ -39,15 +40,16 @@ struct sqcq__channel {
   /* Constant while the channel is open; W: its creator before opening, pair(credit). */
   uint32_t inflight_max;
   uint32_t inflight_min;
-  uint32_t ring_size;                /* slots of the ring, a power of two; 0: none yet */
-  struct sqcq__channel_ring *rings;  /* all it ever had, newest first */
-  _Atomic uint32_t retire_next;      /* link in control.h's stack of channels to retire */
+  uint32_t ring_size;                      /* slots of the ring, a power of two; 0: none yet */
+  struct sqcq__channel_ring *rings;        /* all it ever had, newest first */
+  _Atomic uint32_t retire_next;            /* link in control.h's stack of channels to retire */
   _Alignas(SQCQ_CACHELINE) ck_ring_t ring; /* W: I (tail), C (head); pair(channel) */
   struct sqcq_completion *slots;           /* constant while open */
   struct sqcq__waiter waiter;
 };
 
-/* Give the channel a ring for `capacity` completions. By its creator, while it is not open; 0 or -ENOMEM. */
+/* Give the channel a ring for `capacity` completions. By its creator, while it is not open; 0 or
+ * -ENOMEM. */
 int sqcq__channel_fit(struct sqcq__channel *channel, uint32_t capacity);
 void sqcq__channel_fini(struct sqcq__channel *channel);
 
@@ -55,7 +57,8 @@ void sqcq__channel_fini(struct sqcq__channel *channel);
 void sqcq__channel_push(struct sqcq__channel *channel, const struct sqcq_completion *completion);
 
 /* C: copy up to max out, oldest first. The credits are still held. */
-uint32_t sqcq__channel_pop(struct sqcq__channel *channel, struct sqcq_completion *out, uint32_t max);
+uint32_t sqcq__channel_pop(struct sqcq__channel *channel, struct sqcq_completion *out,
+                           uint32_t max);
 
 /* C, I: how many are there to pop; by others, about how many. */
 static inline uint32_t sqcq__channel_unread(const struct sqcq__channel *channel)
@@ -67,12 +70,12 @@ static inline uint32_t sqcq__channel_unread(const struct sqcq__channel *channel)
  * whatever there is. Returns whether a system call was made. */
 bool sqcq__channel_wake(struct sqcq__channel *channel, bool last);
 
-/* P: give back credits that no request went out with. The sleeping consumer may have waited for just
- * those: see sqcq__channel_ready(). */
+/* P: give back credits that no request went out with. The sleeping consumer may have waited for
+ * just those: see sqcq__channel_ready(). */
 void sqcq__channel_give_back(struct sqcq__channel *channel, uint32_t n);
 
-/* Any: whether a sleeper that wants `want` may go on: they are there; or some are and nothing more is
- * promised; or nothing will ever come, since the channel is closed. */
+/* Any: whether a sleeper that wants `want` may go on: they are there; or some are and nothing more
+ * is promised; or nothing will ever come, since the channel is closed. */
 bool sqcq__channel_ready(struct sqcq__channel *channel, uint32_t want);
 
 #endif

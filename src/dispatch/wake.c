@@ -85,8 +85,8 @@ static void ec_wait32(const struct ck_ec_wait_state *state, const uint32_t *addr
 {
   (void)state;
   /* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, or NULL. */
-  (void)syscall(SYS_futex, address, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, deadline, NULL,
-                FUTEX_BITSET_MATCH_ANY);
+  (void)syscall(SYS_futex, address, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, deadline,
+                NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
 static void ec_wake32(const struct ck_ec_ops *ops, const uint32_t *address)
@@ -119,7 +119,7 @@ void sqcq__waiters_fence(void)
 
 void sqcq__waiter_announce(struct sqcq__waiter *waiter, uint32_t want)
 {
-  sqcq__store_relaxed(&waiter->want, want); /* relaxed: ordered by the fence */
+  sqcq__store_relaxed(&waiter->want, want);  /* relaxed: ordered by the fence */
   atomic_thread_fence(memory_order_seq_cst); /* pair(want) announce: counterpart in waiters_fence */
 }
 

@@ -1,19 +1,21 @@
 /*
  * Sleeping and waking: every protocol of it. Doorway: any thread.
  *
- * Sleep and wake is where lock-free designs lose requests. The rule, both times: the sleeper announces,
- * looks again, sleeps; the waker publishes, then looks at the announcement; and each side's store
- * comes before its look in one order that all agree on. Only the sleeper takes its announcement
- * back: if a waker did, and were stopped before its system call, everybody else's work would
- * sleep with it. Each sleep has a number, and a waker notes it AFTER its system call, so that others need
- * not repeat it: a noted sleep is one that has been ended. So a sleep costs at most as many system calls as
- * there are producers inside a call at that moment, and mostly one.
+ * Sleep and wake is where lock-free designs lose requests. The rule, both times: the sleeper
+ * announces, looks again, sleeps; the waker publishes, then looks at the announcement; and each
+ * side's store comes before its look in one order that all agree on. Only the sleeper takes its
+ * announcement back: if a waker did, and were stopped before its system call, everybody else's work
+ * would sleep with it. Each sleep has a number, and a waker notes it AFTER its system call, so that
+ * others need not repeat it: a noted sleep is one that has been ended. So a sleep costs at most as
+ * many system calls as there are producers inside a call at that moment, and mostly one.
  *
- *   pair(sleep)  The I/O thread. Publishing is a sequentially consistent RMW (the lane's work bit, or
- *                a control bit), the looks are sequentially consistent loads and the announcement is a sequentially
- *                consistent store: if the waker's look misses the announcement, its RMW comes before the
- *                announcement in that order, and the second look sees it.
- *   pair(want)   A consumer. Publishing is by ck (release of the channel's tail), so both sides need a
+ *   pair(sleep)  The I/O thread. Publishing is a sequentially consistent RMW (the lane's work bit,
+ *   or
+ *                a control bit), the looks are sequentially consistent loads and the announcement
+ *                is a sequentially consistent store: if the waker's look misses the announcement,
+ *                its RMW comes before the announcement in that order, and the second look sees it.
+ *   pair(want)   A consumer. Publishing is by ck (release of the channel's tail), so both sides
+ *   need a
  *                full fence: the I/O thread one a turn, for all channels it pushed to; the consumer
  *                one before each sleep.
  */
@@ -29,11 +31,13 @@
 
 /* The I/O thread's sleep. */
 struct sqcq__sleeper {
-  _Alignas(SQCQ_CACHELINE) _Atomic uint64_t asleep; /* W: I; R: P; number of the sleep, 0: awake; pair(sleep) */
-  int eventfd;                                      /* constant */
-  uint64_t sleeps;                                  /* I only */
-  _Alignas(SQCQ_CACHELINE) _Atomic uint64_t woken;  /* W, R: P; the last sleep ended by a write; pair(woken) */
-  _Atomic uint64_t wakes;                           /* W: P, relaxed: a statistic */
+  /* W: I; R: P; number of the sleep, 0: awake; pair(sleep) */
+  _Alignas(SQCQ_CACHELINE) _Atomic uint64_t asleep;
+  int eventfd;     /* constant */
+  uint64_t sleeps; /* I only */
+  /* W, R: P; the last sleep ended by a write; pair(woken) */
+  _Alignas(SQCQ_CACHELINE) _Atomic uint64_t woken;
+  _Atomic uint64_t wakes; /* W: P, relaxed: a statistic */
 };
 
 int sqcq__sleeper_init(struct sqcq__sleeper *sleeper); /* S; 0 or -errno */
@@ -42,7 +46,8 @@ void sqcq__sleeper_fini(struct sqcq__sleeper *sleeper);
 /* Write to the eventfd: one system call. Async-signal-safe. */
 void sqcq__sleeper_write(struct sqcq__sleeper *sleeper);
 
-/* P: after publishing by a sequentially consistent RMW: wake the I/O thread if it sleeps. Async-signal-safe. */
+/* P: after publishing by a sequentially consistent RMW: wake the I/O thread if it sleeps.
+ * Async-signal-safe. */
 static inline void sqcq__sleeper_wake(struct sqcq__sleeper *sleeper)
 {
   uint64_t sleep = sqcq__load_seq(&sleeper->asleep); /* pair(sleep) look */
@@ -50,7 +55,8 @@ static inline void sqcq__sleeper_wake(struct sqcq__sleeper *sleeper)
   if (sleep == 0 || sqcq__load_acquire(&sleeper->woken) == sleep) /* pair(woken) acquire */
     return;
   sqcq__sleeper_write(sleeper);
-  sqcq__store_release(&sleeper->woken, sleep); /* pair(woken) release: after the write, never before */
+  sqcq__store_release(&sleeper->woken,
+                      sleep); /* pair(woken) release: after the write, never before */
 }
 
 /* I: from here on whoever publishes writes to the eventfd. Look again before sleeping. */
@@ -74,9 +80,10 @@ int sqcq__sleeper_poll(struct sqcq__sleeper *sleeper, int64_t timeout_ns);
 
 /* A consumer's sleep. Zeroed memory is a good one. */
 struct sqcq__waiter {
-  _Alignas(SQCQ_CACHELINE) _Atomic uint32_t want; /* W: C; completions it waits for, 0: awake; R: I; pair(want) */
-  ck_ec32_t count;                                /* W: C (flag), I (count); event count; by ck */
-  _Atomic uint64_t sleeps;                        /* W: C, relaxed: a statistic */
+  /* W: C; completions it waits for, 0: awake; R: I; pair(want) */
+  _Alignas(SQCQ_CACHELINE) _Atomic uint32_t want;
+  ck_ec32_t count;         /* W: C (flag), I (count); event count; by ck */
+  _Atomic uint64_t sleeps; /* W: C, relaxed: a statistic */
 };
 
 /* The consumer's half, in three steps: */

@@ -1,11 +1,12 @@
 /*
- * From sqcq_request() into a lane. Doorway P -> I; it holds nothing itself, and takes, in this order, what may be
- * refused: a channel's credit, a lane's claim, the buffer. Whatever is refused later gives back what was
- * taken before, so that a refusal leaves no trace; and what is committed is accepted, for good.
+ * From sqcq_request() into a lane. Doorway P -> I; it holds nothing itself, and takes, in this
+ * order, what may be refused: a channel's credit, a lane's claim, the buffer. Whatever is refused
+ * later gives back what was taken before, so that a refusal leaves no trace; and what is committed
+ * is accepted, for good.
  *
  * If a producer stops for ever (or for a time slice) in here, it holds: after the credits, these
- * credits; after the claim, also one lane, which others pass over. A request it has committed is in the lane,
- * and is seen with the next one that is published there.
+ * credits; after the claim, also one lane, which others pass over. A request it has committed is in
+ * the lane, and is seen with the next one that is published there.
  */
 #include "engine/engine.h"
 
@@ -122,8 +123,8 @@ static int put(struct sqcq_engine *engine, const struct sqcq_read *read, struct 
   return 0;
 }
 
-/* As many of the chunk as this lane, the credits and the buffers take, from *done on. 0 where the lane is full or
- * all are in, else the error of the read at *done. */
+/* As many of the chunk as this lane, the credits and the buffers take, from *done on. 0 where the
+ * lane is full or all are in, else the error of the read at *done. */
 static int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqcq__lane *lane,
                      uint32_t *done)
 {

@@ -1,9 +1,9 @@
 /*
- * The turn's step that acts on control words: stop, removal of files, retirement of channels; and what follows
- * from it: cancels and closes. Room: I.
+ * The turn's step that acts on control words: stop, removal of files, retirement of channels; and
+ * what follows from it: cancels and closes. Room: I.
  *
- * A control word is taken BEFORE the lanes are drained and acted upon AFTER: what was accepted before the
- * word was posted is in the table by then.
+ * A control word is taken BEFORE the lanes are drained and acted upon AFTER: what was accepted
+ * before the word was posted is in the table by then.
  */
 #include "engine/engine.h"
 
@@ -74,7 +74,8 @@ static void remove_file(struct sqcq_engine *engine, uint32_t index)
   answer_waiting(engine, handle, SQCQ_COMPLETION_FILE_REMOVED);
 }
 
-/* Close what can be closed: through the ring, since close(2) can block, but for IOPOLL rings, which cannot. */
+/* Close what can be closed: through the ring, since close(2) can block, but for IOPOLL rings, which
+ * cannot. */
 static void close_files(struct sqcq_engine *engine)
 {
   bool polls = (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0;
@@ -94,8 +95,7 @@ static void close_files(struct sqcq_engine *engine)
       sqcq__files_recycle(&engine->files, index);
       continue;
     }
-    sqcq__prep_close(sqe, engine->files.files[index].fd,
-                     sqcq__user_data(SQCQ__OP_CLOSE, index, 0));
+    sqcq__prep_close(sqe, engine->files.files[index].fd, sqcq__user_data(SQCQ__OP_CLOSE, index, 0));
     engine->io.closes_out++;
   }
 }

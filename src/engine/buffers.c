@@ -19,7 +19,7 @@ int sqcq__buffers_init(struct sqcq__buffers *buffers, uint32_t buffer_max, uint3
   if (buffers->buffers == NULL || buffers->pools == NULL)
     return -ENOMEM;
   sqcq__freelist_init(&buffers->unwrapped, &buffers->buffers[0].link, sizeof(buffers->buffers[0]));
-  /* Once for all pools of a slot: a list that starts anew would forget what guards it against ABA. */
+  /* Once for all pools of a slot: a list that starts anew forgets what guards it against ABA. */
   for (uint32_t i = 0; i < pool_max; i++)
     sqcq__freelist_init(&buffers->pools[i].free, &buffers->buffers[0].link,
                         sizeof(buffers->buffers[0]));
@@ -174,7 +174,8 @@ uint64_t sqcq__pool_open(struct sqcq__buffers *buffers, uint32_t index)
     uint32_t place = pool->first + i;
     sqcq__freelist_put(&pool->free, &place, 1);
   }
-  sqcq__store_release(&pool->word, sqcq__word(generation, SQCQ__POOL_OPEN)); /* pair(pool) release */
+  sqcq__store_release(&pool->word,
+                      sqcq__word(generation, SQCQ__POOL_OPEN)); /* pair(pool) release */
   return sqcq__handle(generation, index, buffers->tag);
 }
 
@@ -207,7 +208,7 @@ int sqcq__pool_destroy(struct sqcq__buffers *buffers, uint64_t handle)
 
   if (pool == NULL)
     return error;
-  /* From here on nobody new acquires; whoever is in the middle of it takes buffers or finds none. */
+  /* From here on nobody new acquires; who is in the middle of it takes buffers or finds none. */
   if (!sqcq__cas_acq_rel(&pool->word, &open, changing))
     return -ESTALE;
   /* Take them all out: those of a pool whose buffers are all here are nobody else's. */

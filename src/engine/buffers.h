@@ -4,18 +4,21 @@
  * A buffer's word says who may touch its memory; each move is one CAS that names the state and the
  * generation it comes from, so that a handle used twice, late or after release is refused.
  *
- *   FREE -> OWNED (acquire) -> IN_FLIGHT (request accepted) -> OWNED (completion taken) -> FREE (release)
+ *   FREE -> OWNED (acquire) -> IN_FLIGHT (request accepted) -> OWNED (completion taken) -> FREE
+ *   (release)
  *
  * The generation grows with each release, so all handles of before are stale.
  *
- *   pair(buffer)  release by whoever gives the buffer on (a request's acceptance, a release to the pool), acquire by
+ *   pair(buffer)  release by whoever gives the buffer on (a request's acceptance, a release to the
+ *   pool), acquire by
  *                 whoever takes it. The bytes themselves go from the I/O thread to the consumer by
  *                 pair(channel), and from releaser to acquirer by pair(freelist).
- *   pair(pool)    the creator's store of the pool's word (release: its fields are written) before an
+ *   pair(pool)    the creator's store of the pool's word (release: its fields are written) before
+ *   an
  *                 acquirer's load of it.
  *
- * Each buffer has a cache line of its own with all that a request needs to know. Places of wrapped memory are
- * kept in a list of their own; a pool keeps its places for the next pool in its slot.
+ * Each buffer has a cache line of its own with all that a request needs to know. Places of wrapped
+ * memory are kept in a list of their own; a pool keeps its places for the next pool in its slot.
  */
 #ifndef SQCQ_ENGINE_BUFFERS_H
 #define SQCQ_ENGINE_BUFFERS_H
@@ -76,7 +79,7 @@ struct sqcq__buffers {
   uint32_t buffer_max;
   uint32_t pool_max;
   uint32_t tag;
-  struct sqcq__freelist unwrapped; /* places of wrapped memory that are free again */
+  struct sqcq__freelist unwrapped;                /* places of wrapped memory that are free again */
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t used; /* places given to pools and wraps; only grows */
 };
 
@@ -84,8 +87,8 @@ int sqcq__buffers_init(struct sqcq__buffers *buffers, uint32_t buffer_max, uint3
                        uint32_t tag);
 void sqcq__buffers_fini(struct sqcq__buffers *buffers);
 
-/* Make the pool's slot ours and give it memory; config has been checked and completed. *index: which.
- * The pool is not open yet: see open and abandon. 0, -ENOSPC, -ENOMEM. */
+/* Make the pool's slot ours and give it memory; config has been checked and completed. *index:
+ * which. The pool is not open yet: see open and abandon. 0, -ENOSPC, -ENOMEM. */
 int sqcq__pool_make(struct sqcq__buffers *buffers, const struct sqcq_pool_config *config,
                     uint32_t *index);
 /* Open it; returns the handle. */

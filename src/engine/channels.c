@@ -3,8 +3,9 @@
  *
  *   FREE | CLOSED -> CLOSED (being made) -> open -> CLOSED -> CLOSED | RETIRING -> FREE | CLOSED
  *
- * Destroying takes three steps: CLOSED, so that nothing new is accepted; RETIRING, once nothing is promised and
- * unread; and FREE by the I/O thread, which may still have been about to wake its consumer.
+ * Destroying takes three steps: CLOSED, so that nothing new is accepted; RETIRING, once nothing is
+ * promised and unread; and FREE by the I/O thread, which may still have been about to wake its
+ * consumer.
  */
 #include "engine/engine.h"
 
@@ -23,7 +24,7 @@ struct sqcq__channel *sqcq__channel_of(struct sqcq_engine *engine, uint64_t hand
   return channel;
 }
 
-/* n of a stock that others take from too: 0 or -ENOSPC. relaxed: a number, with nothing behind it. */
+/* n of a stock that others take from too: 0 or -ENOSPC. relaxed: a number. */
 static int take_stock(_Atomic uint32_t *stock, uint32_t n)
 {
   uint32_t left = sqcq__load_relaxed(stock);
@@ -148,7 +149,7 @@ int sqcq__channel_destroy(struct sqcq_engine *engine, uint64_t handle)
                ? -EPIPE
                : -EBUSY;
   if (!sqcq__cas_acq_rel(&channel->credit.word, &closed, closed | SQCQ__CREDIT_RETIRING))
-    return -EPIPE; /* somebody else destroyed it just now */
+    return -EPIPE;                                  /* somebody else destroyed it just now */
   if (sqcq__phase(engine) == SQCQ__PHASE_STOPPED) { /* there is no I/O thread to ask */
     sqcq__channel_recycle(engine, channel);
     return 0;

@@ -61,8 +61,8 @@ void sqcq_engine_config_init(struct sqcq_engine_config *config)
   };
 }
 
-static int refuse(struct sqcq_explanation *why, const char *field, uint64_t value,
-                  const char *rule, uint64_t limit)
+static int refuse(struct sqcq_explanation *why, const char *field, uint64_t value, const char *rule,
+                  uint64_t limit)
 {
   *why = (struct sqcq_explanation){
       .error = -EINVAL, .reason = SQCQ_REASON_CONFIG, .needed = value, .limit = limit};
@@ -139,8 +139,8 @@ int sqcq__config_resolve(const struct sqcq_engine_config *given, struct sqcq__co
                   "at most depth: each channel is sure of one read in flight", user->depth);
   BOUND(lanes_shared, SQCQ_LANES_SHARED_MAX);
   if (!is_pow2(user->lane_slots) || user->lane_slots < 2 || user->lane_slots > SQCQ_LANE_SLOTS_MAX)
-    return refuse(why, "lane_slots", user->lane_slots,
-                  "a power of two, 2 to SQCQ_LANE_SLOTS_MAX", SQCQ_LANE_SLOTS_MAX);
+    return refuse(why, "lane_slots", user->lane_slots, "a power of two, 2 to SQCQ_LANE_SLOTS_MAX",
+                  SQCQ_LANE_SLOTS_MAX);
   BOUND(files_max, SQCQ_FILES_MAX);
   BOUND(files_fixed, SQCQ_FILES_FIXED_MAX);
   BOUND(pools_max, SQCQ_POOLS_MAX);

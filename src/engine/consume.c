@@ -1,8 +1,9 @@
 /*
  * A consumer takes completions. Doorway I -> C.
  *
- * In this order: the completion is copied out of the ring, its buffer is the consumer's, its credit goes
- * back. So the buffer is OWNED before anybody can be told so, and the slot is read before it is promised again.
+ * In this order: the completion is copied out of the ring, its buffer is the consumer's, its credit
+ * goes back. So the buffer is OWNED before anybody can be told so, and the slot is read before it
+ * is promised again.
  */
 #include "engine/engine.h"
 
@@ -20,8 +21,8 @@ static uint32_t take(struct sqcq_engine *engine, struct sqcq__channel *channel,
     struct sqcq__buffer *buffer = sqcq__buffer_at(&engine->buffers, out[i].buffer.id);
 
     sqcq__owner_take(&buffer->owner, buffer->memory, buffer->size);
-    bool mine = sqcq__buffer_step(buffer, out[i].buffer.id, SQCQ__BUFFER_IN_FLIGHT,
-                                  SQCQ__BUFFER_OWNED);
+    bool mine =
+        sqcq__buffer_step(buffer, out[i].buffer.id, SQCQ__BUFFER_IN_FLIGHT, SQCQ__BUFFER_OWNED);
     SQCQ_ASSERT(mine);
     (void)mine;
   }
@@ -91,6 +92,7 @@ int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t handle, struct sqcq_
     }
     prepared = sqcq__waiter_prepare(waiter);
     sqcq__waiter_announce(waiter, min); /* pair(want) announce */
+    /* pair(want) look again */
     if (!sqcq__channel_ready(channel, min) && sqcq__phase(engine) != SQCQ__PHASE_STOPPED)
       sqcq__waiter_sleep(waiter, prepared, deadline);
     sqcq__waiter_clear(waiter);

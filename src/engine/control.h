@@ -1,13 +1,17 @@
 /*
  * Control words: stop, removal of files, retirement of channels. Doorway P -> I.
  *
- * Control never travels in lanes: it may be what frees the slot that all wait for. Whoever has something to say
- * writes it down, sets its bit by a sequentially consistent RMW, and wakes the I/O thread, which looks at the
- * bits in every turn. All words are bounded: one stop, one stack entry a file or channel.
+ * Control never travels in lanes: it may be what frees the slot that all wait for. Whoever has
+ * something to say writes it down, sets its bit by a sequentially consistent RMW, and wakes the I/O
+ * thread, which looks at the bits in every turn. All words are bounded: one stop, one stack entry a
+ * file or channel.
  *
- *   pair(control)  the bit's RMW (release: what it announces is written) before the I/O thread's taking
- *                  of the bits (acquire). Sequentially consistent: it is the publish of pair(sleep) too.
- *   pair(retire)   push of a channel to the stack (release) before the taking of the stack (acquire).
+ *   pair(control)  the bit's RMW (release: what it announces is written) before the I/O thread's
+ *   taking
+ *                  of the bits (acquire). Sequentially consistent: it is the publish of pair(sleep)
+ *                  too.
+ *   pair(retire)   push of a channel to the stack (release) before the taking of the stack
+ *   (acquire).
  */
 #ifndef SQCQ_ENGINE_CONTROL_H
 #define SQCQ_ENGINE_CONTROL_H
@@ -28,12 +32,13 @@ enum sqcq__stopping {
 };
 
 struct sqcq__control {
-  /* Producers look at it in every call, and it changes once: a line that everybody shares. relaxed: early
-   * advice; what holds is the claim of the lanes. */
+  /* Producers look at it in every call, and it changes once: a line that everybody shares. relaxed:
+   * early advice; what holds is the claim of the lanes. */
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t stopping; /* W: any; enum sqcq__stopping, only grows */
-  _Atomic int64_t stop_limit;                         /* W: any; CLOCK_MONOTONIC ns, INT64_MAX: none */
-  _Alignas(SQCQ_CACHELINE) _Atomic uint32_t bits;     /* W: any sets, I clears; pair(control) */
-  _Atomic uint32_t retired; /* W: any pushes, I takes; top of the stack of channels: index + 1; pair(retire) */
+  _Atomic int64_t stop_limit;                     /* W: any; CLOCK_MONOTONIC ns, INT64_MAX: none */
+  _Alignas(SQCQ_CACHELINE) _Atomic uint32_t bits; /* W: any sets, I clears; pair(control) */
+  /* W: any pushes, I takes; top of the stack of channels: index + 1; pair(retire) */
+  _Atomic uint32_t retired;
 };
 
 static inline void sqcq__control_post(struct sqcq__control *control, uint32_t bit)

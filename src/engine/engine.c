@@ -193,7 +193,8 @@ int sqcq__engine_create(struct sqcq_engine **out, const struct sqcq__config *con
   engine->config = *config;
   engine->tag = sqcq__add_relaxed(&last_tag, 1) % SQCQ__TAG_MASK + 1;
   engine->sleeper.eventfd = -1;
-  sqcq__store_relaxed(&engine->control.stop_limit, INT64_MAX); /* relaxed: nobody else is here yet */
+  sqcq__store_relaxed(&engine->control.stop_limit,
+                      INT64_MAX); /* relaxed: nobody else is here yet */
   sqcq__store_relaxed(&engine->credits_left, config->user.requests_max);
   sqcq__store_relaxed(&engine->depth_left, config->user.depth - config->user.channels_max);
   error = make_tables(engine);

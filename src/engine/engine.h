@@ -40,12 +40,12 @@ enum sqcq__phase {
 struct sqcq__io {
   struct sqcq__requests requests;
   struct sqcq__router router;
-  uint32_t closes_out;    /* close SQEs in the kernel */
-  bool wake_armed;        /* the poll on the eventfd is in the kernel, or in an SQE */
-  bool wake_multishot;    /* this kernel has it, as far as we know */
-  bool unwake_out;        /* the cancel of that poll is */
-  bool sealed;            /* stop has every lane, and they are drained */
-  bool hurry;             /* another turn has something to do, whatever comes in */
+  uint32_t closes_out; /* close SQEs in the kernel */
+  bool wake_armed;     /* the poll on the eventfd is in the kernel, or in an SQE */
+  bool wake_multishot; /* this kernel has it, as far as we know */
+  bool unwake_out;     /* the cancel of that poll is */
+  bool sealed;         /* stop has every lane, and they are drained */
+  bool hurry;          /* another turn has something to do, whatever comes in */
 };
 
 struct sqcq_engine {
@@ -57,12 +57,13 @@ struct sqcq_engine {
   uint32_t tag;
   struct sqcq__features features;
 
-  /* W: S, I; pair(phase): STOPPED (release) after the last completion is pushed, before a consumer's look
-   * (acquire). owner: W: I once, before RUNNING. */
+  /* W: S, I; pair(phase): STOPPED (release) after the last completion is pushed, before a
+   * consumer's look (acquire). owner: W: I once, before RUNNING. */
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t phase;
   _Atomic uintptr_t owner;
-  _Atomic uint32_t credits_left; /* W: any; of requests_max, for channels to come. relaxed: a number */
-  _Atomic uint32_t depth_left;   /* W: any; of depth, likewise */
+  /* W: any; what channels to come may have of requests_max and depth. relaxed: numbers */
+  _Atomic uint32_t credits_left;
+  _Atomic uint32_t depth_left;
   /* S, while CREATED: the registered buffers. */
   struct iovec *fixed;
   uint32_t fixed_count;

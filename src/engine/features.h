@@ -1,6 +1,6 @@
 /*
- * What the engine uses of the kernel, and why not the rest. Doorway S, I -> any: each feature is one word, written
- * when its fate is known. relaxed: words for people, with nothing behind them.
+ * What the engine uses of the kernel, and why not the rest. Doorway S, I -> any: each feature is
+ * one word, written when its fate is known. relaxed: words for people, with nothing behind them.
  */
 #ifndef SQCQ_ENGINE_FEATURES_H
 #define SQCQ_ENGINE_FEATURES_H
@@ -33,7 +33,7 @@ enum sqcq__feature {
 
 struct sqcq__features {
   _Atomic uint64_t words[SQCQ__FEATURE_COUNT]; /* W: S, I; errno (32) | enum sqcq_feature_state */
-  _Atomic uint64_t needed;                     /* W: S; of FIXED_BUFFERS, where the kernel refused */
+  _Atomic uint64_t needed; /* W: S; of FIXED_BUFFERS, where the kernel refused */
   _Atomic uint64_t limit;
 };
 

@@ -87,7 +87,8 @@ int sqcq__files_add(struct sqcq__files *files, int fd, uint64_t *handle)
   /* relaxed: the index is ours alone since the free list gave it */
   uint32_t generation =
       sqcq__generation_after(sqcq__word_generation(sqcq__load_relaxed(&file->word)));
-  sqcq__store_release(&file->word, sqcq__word(generation, SQCQ__FILE_OPEN)); /* pair(file) release */
+  sqcq__store_release(&file->word,
+                      sqcq__word(generation, SQCQ__FILE_OPEN)); /* pair(file) release */
   *handle = sqcq__handle(generation, index, files->tag);
   return 0;
 }
@@ -110,7 +111,7 @@ int sqcq__files_remove(struct sqcq__files *files, uint64_t handle, uint32_t mode
   file->remove_mode = mode;
   uint32_t top = sqcq__load_relaxed(&files->removed); /* relaxed: the CAS checks it */
   do
-    sqcq__store_relaxed(&file->link, top); /* relaxed: published by the CAS */
+    sqcq__store_relaxed(&file->link, top);                      /* relaxed: published by the CAS */
   while (!sqcq__cas_release(&files->removed, &top, index + 1)); /* pair(remove) release */
   return 0;
 }

@@ -1,15 +1,17 @@
 /*
  * Files: handles, descriptors, and the kernel's file table. Doorway P -> I.
  *
- * The shared half of a file is written when it is added and read by everybody; the I/O thread's half
- * lies in another array, so that counting reads does not take the line away from producers. Only the
- * I/O thread counts reads in flight: reads of one file by many producers share no atomic.
+ * The shared half of a file is written when it is added and read by everybody; the I/O thread's
+ * half lies in another array, so that counting reads does not take the line away from producers.
+ * Only the I/O thread counts reads in flight: reads of one file by many producers share no atomic.
  *
- *   pair(file)    the adder's store of the word (release: fd and flags are written) before a reader's
+ *   pair(file)    the adder's store of the word (release: fd and flags are written) before a
+ *   reader's
  *                 load of it (acquire).
- *   pair(remove)  the remover's push to the stack (release) before the I/O thread's taking of the stack (acquire).
- *                 A request accepted before the removal is in a lane by then, and the I/O thread drains
- *                 the lanes between taking the stack and acting on it.
+ *   pair(remove)  the remover's push to the stack (release) before the I/O thread's taking of the
+ *   stack (acquire).
+ *                 A request accepted before the removal is in a lane by then, and the I/O thread
+ *                 drains the lanes between taking the stack and acting on it.
  *
  *   FREE -> OPEN (add) -> REMOVING (remove) -> FREE (I/O thread: last read done, descriptor closed)
  */

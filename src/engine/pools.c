@@ -1,8 +1,8 @@
 /*
  * Pools, and their registration with the kernel. Room: S for fixed pools.
  *
- * Fixed buffers are registered all at once, anew for each pool that is made before the first turn, when nothing
- * is in flight: that works on every kernel alike.
+ * Fixed buffers are registered all at once, anew for each pool that is made before the first turn,
+ * when nothing is in flight: that works on every kernel alike.
  */
 #include "engine/engine.h"
 
@@ -27,7 +27,8 @@ static int complete(struct sqcq_pool_config *config)
   return 0;
 }
 
-/* Append the pool's parts to the list of registered buffers; returns the list, or NULL without memory. */
+/* Append the pool's parts to the list of registered buffers; returns the list, or NULL without
+ * memory. */
 static struct iovec *with_pool(const struct sqcq_engine *engine, const struct sqcq__pool *pool,
                                uint32_t per_part, uint32_t *count)
 {

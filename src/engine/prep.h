@@ -47,7 +47,7 @@ struct sqcq__read_target {
   void *data;
   uint64_t offset;
   uint32_t length;
-  int32_t fd;           /* descriptor, or slot of the fixed table */
+  int32_t fd; /* descriptor, or slot of the fixed table */
   bool fixed_file;
   int32_t fixed_buffer; /* index of the registered buffer that data lies in; -1: none */
 };

@@ -70,9 +70,8 @@ static void reap_one(struct sqcq_engine *engine, const struct io_uring_cqe *cqe,
     reap_read(engine, cqe, tally);
     break;
   case SQCQ__OP_CANCEL:
-    sqcq__requests_cancelled(
-        &engine->io.requests,
-        &engine->io.requests.slots[sqcq__user_data_slot(cqe->user_data)]);
+    sqcq__requests_cancelled(&engine->io.requests,
+                             &engine->io.requests.slots[sqcq__user_data_slot(cqe->user_data)]);
     break;
   case SQCQ__OP_WAKE:
     reap_wake(engine, cqe);

@@ -1,18 +1,18 @@
 /*
  * The request table: every request between its lane and its completion. Room: I.
  *
- * It has one slot for each credit there is, so a lane can always be drained: reads that never answer
- * keep their slots and nothing else. And `depth` more, for slots whose completion has been taken while
- * the CQE of their cancel is still to come. A slot is
+ * It has one slot for each credit there is, so a lane can always be drained: reads that never
+ * answer keep their slots and nothing else. And `depth` more, for slots whose completion has been
+ * taken while the CQE of their cancel is still to come. A slot is
  *
  *   FREE -> WAITING (in its channel's queue) -> FLYING (in the kernel) -> FREE
  *
- * and lives until its own CQE and, where it was cancelled, the cancel's CQE are both in. Its generation, in the
- * SQE's user_data, tells a late CQE of an earlier tenant.
+ * and lives until its own CQE and, where it was cancelled, the cancel's CQE are both in. Its
+ * generation, in the SQE's user_data, tells a late CQE of an earlier tenant.
  *
- * Depth, what the kernel holds at once, is a bound of its own. Each channel is sure of inflight_min of it, and
- * has at most inflight_max; channels with waiting requests are served in rotation, one request each. So a channel
- * full of silent reads slows down no other.
+ * Depth, what the kernel holds at once, is a bound of its own. Each channel is sure of inflight_min
+ * of it, and has at most inflight_max; channels with waiting requests are served in rotation, one
+ * request each. So a channel full of silent reads slows down no other.
  */
 #ifndef SQCQ_ENGINE_REQUESTS_H
 #define SQCQ_ENGINE_REQUESTS_H
@@ -51,7 +51,7 @@ struct sqcq__lineup {
   uint32_t waiting;
   uint32_t flying;
   uint32_t inflight_max, inflight_min;
-  uint32_t next;   /* in the rotation */
+  uint32_t next;    /* in the rotation */
   bool in_rotation; /* it has waiting requests and is below inflight_max */
 };
 
@@ -69,9 +69,9 @@ struct sqcq__requests {
   uint32_t depth;
   uint32_t flying_count;
   uint32_t waiting_count;
-  uint32_t reserved;        /* of the depth, for channels: the sum of inflight_min */
-  uint32_t reserved_used;   /* the sum of min(flying, inflight_min) */
-  uint32_t cancels_wanted;  /* slots with cancel_wanted */
+  uint32_t reserved;       /* of the depth, for channels: the sum of inflight_min */
+  uint32_t reserved_used;  /* the sum of min(flying, inflight_min) */
+  uint32_t cancels_wanted; /* slots with cancel_wanted */
   uint32_t cancels_out;
 };
 
@@ -80,8 +80,8 @@ int sqcq__requests_init(struct sqcq__requests *requests, uint32_t credits, uint3
                         uint32_t depth);
 void sqcq__requests_fini(struct sqcq__requests *requests);
 
-/* A free slot to copy a request into; it stays free until accept. NULL only while the lanes are empty: there is
- * a slot for each credit. */
+/* A free slot to copy a request into; it stays free until accept. NULL only while the lanes are
+ * empty: there is a slot for each credit. */
 struct sqcq__slot *sqcq__requests_blank(struct sqcq__requests *requests);
 
 /* The blank one is a request now: it waits in its channel's queue. */
@@ -99,23 +99,25 @@ void sqcq__requests_land(struct sqcq__requests *requests, struct sqcq__slot *slo
 /* The CQE of its cancel is in. */
 void sqcq__requests_cancelled(struct sqcq__requests *requests, struct sqcq__slot *slot);
 
-/* Ask for the cancel of all FLYING requests that match: file 0 is all, else the handle's generation and index.
- * `flags` are put on them. */
+/* Ask for the cancel of all FLYING requests that match: file 0 is all, else the handle's generation
+ * and index. `flags` are put on them. */
 void sqcq__requests_want_cancel(struct sqcq__requests *requests, uint64_t file, uint32_t flags);
 
-/* The next slot whose cancel is to be submitted, from *place on, which starts at 0; its cancel counts as out.
- * NULL: none, or as many cancels are out as the CQ has room for. */
+/* The next slot whose cancel is to be submitted, from *place on, which starts at 0; its cancel
+ * counts as out. NULL: none, or as many cancels are out as the CQ has room for. */
 struct sqcq__slot *sqcq__requests_next_cancel(struct sqcq__requests *requests, uint32_t *place);
 
 /* That cancel was not submitted after all (no SQE). */
 void sqcq__requests_uncancel(struct sqcq__requests *requests, struct sqcq__slot *slot);
 
-/* Take all WAITING requests that match out of the queues; they are linked by `next` from the slot returned on
- * (SQCQ__NO_SLOT: the end). Each is to be given to drop once its completion has been pushed. */
+/* Take all WAITING requests that match out of the queues; they are linked by `next` from the slot
+ * returned on (SQCQ__NO_SLOT: the end). Each is to be given to drop once its completion has been
+ * pushed. */
 uint32_t sqcq__requests_unqueue(struct sqcq__requests *requests, uint64_t file);
 void sqcq__requests_drop(struct sqcq__requests *requests, struct sqcq__slot *slot);
 
-/* The channel is gone: what was kept for it is anybody's, save the one place that every channel is sure of. */
+/* The channel is gone: what was kept for it is anybody's, save the one place that every channel is
+ * sure of. */
 void sqcq__requests_forget(struct sqcq__requests *requests, uint32_t channel);
 
 static inline uint32_t sqcq__requests_index(const struct sqcq__requests *requests,

@@ -7,7 +7,8 @@
  *   -EAGAIN  the kernel is short of memory for requests: SQEs stay queued, tried on the next turn
  *   -EBUSY   the CQ is overflown (cannot be here) or task work is pending: reap, then the next turn
  *   -EBADR   completions were dropped: cannot be here; an error of the turn
- *   others   the ring is not usable (-EBADF, -EEXIST, -EFAULT, -EINVAL, -EPERM ...): an error of the turn
+ *   others   the ring is not usable (-EBADF, -EEXIST, -EFAULT, -EINVAL, -EPERM ...): an error of
+ *   the turn
  */
 #include "engine/ring.h"
 
@@ -65,8 +66,8 @@ static bool group_wanted(const struct sqcq__ring_config *config, enum sqcq__ring
   }
 }
 
-static int try_setup(struct sqcq__ring *ring, const struct sqcq__ring_config *config, uint32_t flags,
-                     struct io_uring_params *params)
+static int try_setup(struct sqcq__ring *ring, const struct sqcq__ring_config *config,
+                     uint32_t flags, struct io_uring_params *params)
 {
   memset(params, 0, sizeof(*params));
   params->flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | flags;
@@ -154,7 +155,8 @@ int sqcq__ring_bind(struct sqcq__ring *ring, int *fd_error)
   ring->token++;
   if ((ring->setup_flags & IORING_SETUP_R_DISABLED) != 0) {
     /* Not io_uring_enable_rings(): liburing 2.3's shared library forgot to export it. */
-    int error = io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    int error =
+        io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 
     if (error < 0)
       return error;
@@ -223,7 +225,7 @@ bool sqcq__ring_has_unsubmitted(const struct sqcq__ring *ring)
 
 bool sqcq__ring_wants_enter(const struct sqcq__ring *ring)
 {
-  /* relaxed: a flag raised after this look is seen by the next one, or by the enter before a sleep. */
+  /* relaxed: a flag raised after this look is seen by the next one, or by a sleep. */
   return (IO_URING_READ_ONCE(*ring->uring.sq.kflags) &
           (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }

@@ -39,11 +39,11 @@ enum sqcq__ring_group {
 
 /* What came of creation. Constant after create. */
 struct sqcq__ring_traits {
-  uint32_t setup_flags;                  /* IORING_SETUP_* in force */
-  uint32_t features;                     /* IORING_FEAT_* */
-  bool timed_enter;                      /* a timeout can be an argument of enter (EXT_ARG, 5.11) */
-  bool unregistered_sqpoll;              /* SQPOLL takes descriptors outside the file table (5.11) */
-  bool group_on[SQCQ__GROUP_COUNT];      /* in force */
+  uint32_t setup_flags;             /* IORING_SETUP_* in force */
+  uint32_t features;                /* IORING_FEAT_* */
+  bool timed_enter;                 /* a timeout can be an argument of enter (EXT_ARG, 5.11) */
+  bool unregistered_sqpoll;         /* SQPOLL takes descriptors outside the file table (5.11) */
+  bool group_on[SQCQ__GROUP_COUNT]; /* in force */
   int32_t group_error[SQCQ__GROUP_COUNT]; /* tried and refused: -errno; else 0 */
 };
 

@@ -1,6 +1,7 @@
 /*
- * Counters. Doorway I -> any, and P -> any. Each counter of the I/O thread has one writer: no locked
- * instruction; refusals are counted by whoever is refused. relaxed everywhere: numbers, with nothing behind them.
+ * Counters. Doorway I -> any, and P -> any. Each counter of the I/O thread has one writer: no
+ * locked instruction; refusals are counted by whoever is refused. relaxed everywhere: numbers, with
+ * nothing behind them.
  */
 #ifndef SQCQ_ENGINE_STATS_H
 #define SQCQ_ENGINE_STATS_H

@@ -1,11 +1,12 @@
 /*
  * The turn of the I/O thread. Room: I.
  *
- *   control words -> drain all lanes -> act on control -> start what the depth allows -> one enter for
- *   submit and reap -> completions to their channels -> wake the consumers that sleep
+ *   control words -> drain all lanes -> act on control -> start what the depth allows -> one enter
+ *   for submit and reap -> completions to their channels -> wake the consumers that sleep
  *
- * Every step is bounded: lanes by their size, starts by the depth, reaping by the CQ. System calls decide the
- * throughput: one enter a turn, none where nothing is to be submitted and the kernel has nothing to say.
+ * Every step is bounded: lanes by their size, starts by the depth, reaping by the CQ. System calls
+ * decide the throughput: one enter a turn, none where nothing is to be submitted and the kernel has
+ * nothing to say.
  */
 #include "engine/engine.h"
 
@@ -38,7 +39,7 @@ int sqcq__turn_enter(struct sqcq_engine *engine)
   if (phase == SQCQ__PHASE_CREATED) {
     int fd_error;
 
-    /* REGISTERING for a moment: nobody else comes in, and owner is written before RUNNING shows it. */
+    /* REGISTERING for a moment: nobody else comes in; owner is written before RUNNING. */
     if (!sqcq__cas_acq_rel(&engine->phase, &phase, SQCQ__PHASE_REGISTERING))
       return -EBUSY;
     int error = sqcq__ring_bind(engine->ring, &fd_error);
@@ -48,7 +49,7 @@ int sqcq__turn_enter(struct sqcq_engine *engine)
     }
     sqcq__features_set(&engine->features, SQCQ__FEATURE_RING_FD, fd_error);
     sqcq__count(&engine->stats.syscalls_control, 2);
-    sqcq__store_relaxed(&engine->owner, self); /* relaxed: published by RUNNING */
+    sqcq__store_relaxed(&engine->owner, self);                /* relaxed: published by RUNNING */
     sqcq__store_release(&engine->phase, SQCQ__PHASE_RUNNING); /* pair(phase) release */
     return 0;
   }
@@ -163,9 +164,9 @@ static void start(struct sqcq_engine *engine)
     target.offset = slot->request.offset;
     target.length = slot->request.length;
     target.fixed_buffer = slot->fixed_buffer;
-    sqcq__prep_read(sqe, &target,
-                    sqcq__user_data(SQCQ__OP_READ, sqcq__requests_index(requests, slot),
-                                    slot->generation));
+    sqcq__prep_read(
+        sqe, &target,
+        sqcq__user_data(SQCQ__OP_READ, sqcq__requests_index(requests, slot), slot->generation));
     started++;
   }
   if (started > 0)
@@ -215,7 +216,8 @@ bool sqcq__turn_quiet(const struct sqcq_engine *engine)
   return engine->io.closes_out == 0 && engine->files.to_close == 0 && !engine->io.unwake_out;
 }
 
-/* Nothing can follow and nothing is out: the last turn. Takes the wake poll back, then gives up the ring. */
+/* Nothing can follow and nothing is out: the last turn. Takes the wake poll back, then gives up the
+ * ring. */
 static void finish(struct sqcq_engine *engine)
 {
   struct sqcq__io *io = &engine->io;
@@ -279,15 +281,14 @@ int sqcq__turn(struct sqcq_engine *engine)
   return delivered;
 }
 
-/* Whether a turn would find something to do. Plain looks: no order is needed to be a little late. */
+/* Whether a turn would find something to do. Plain looks: it may be a little late. */
 static bool has_work(struct sqcq_engine *engine)
 {
   struct io_uring_cqe *cqe;
 
   return engine->io.hurry || sqcq__load_relaxed(&engine->lanes.work) != 0 ||
-         sqcq__load_relaxed(&engine->control.bits) != 0 ||
-         sqcq__ring_wants_enter(engine->ring) || sqcq__ring_peek(engine->ring, &cqe, 1) > 0 ||
-         sqcq__ring_has_unsubmitted(engine->ring) ||
+         sqcq__load_relaxed(&engine->control.bits) != 0 || sqcq__ring_wants_enter(engine->ring) ||
+         sqcq__ring_peek(engine->ring, &cqe, 1) > 0 || sqcq__ring_has_unsubmitted(engine->ring) ||
          (polls_device(engine) && engine->io.requests.flying_count > 0);
 }
 
@@ -298,7 +299,7 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
 
   arm_wake(engine);
   if (!engine->io.wake_armed && !polls_device(engine))
-    return enter(engine, 0); /* no SQE for it: nobody could wake us */
+    return enter(engine, 0);                /* no SQE for it: nobody could wake us */
   sqcq__sleeper_announce(&engine->sleeper); /* pair(sleep) announce */
   if (!sqcq__lanes_have_work(&engine->lanes) && !sqcq__control_posted(&engine->control)) {
     sqcq__count(&engine->stats.sleeps, 1);

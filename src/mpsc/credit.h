@@ -3,18 +3,19 @@
  *
  *   generation (32) | CLOSED (1) | RETIRING (1) | FREE (1) | unused (5) | taken (24)
  *
- * `taken` counts the channel's completion slots that are promised: from before a request is put into a lane
- * until its completion is taken. It is never more than `capacity`, so pushing a completion can never fail.
- * All of it is ONE word, since a producer must learn in one step that the channel is the one it means, open,
- * and has room; and credits are taken by CAS, not by an add that is taken back when it was too much, so that
- * no refused call leaves a trace, however short, for another one to stumble over.
+ * `taken` counts the channel's completion slots that are promised: from before a request is put
+ * into a lane until its completion is taken. It is never more than `capacity`, so pushing a
+ * completion can never fail. All of it is ONE word, since a producer must learn in one step that
+ * the channel is the one it means, open, and has room; and credits are taken by CAS, not by an add
+ * that is taken back when it was too much, so that no refused call leaves a trace, however short,
+ * for another one to stumble over.
  *
  *   pair(credit)  the consumer's give (release: the slot has been read) before the producer's take
- *                 (acquire), whose request fills the slot again; and the opening of a channel (release:
- *                 its fields are written) before the take that finds it open.
+ *                 (acquire), whose request fills the slot again; and the opening of a channel
+ *                 (release: its fields are written) before the take that finds it open.
  *
- * Every change is an RMW, the recycling of a dead channel's slot too: a store would wipe what a thread that
- * is still inside a call does to the word.
+ * Every change is an RMW, the recycling of a dead channel's slot too: a store would wipe what a
+ * thread that is still inside a call does to the word.
  */
 #ifndef SQCQ_MPSC_CREDIT_H
 #define SQCQ_MPSC_CREDIT_H
@@ -56,8 +57,9 @@ static inline void sqcq__credit_give(struct sqcq__credit *credit, uint32_t n)
 
 /*
  * Take up to `want` credits of the channel of this generation. Returns how many, at least 1; -EPIPE
- * where it is closed or another one; -EXFULL where none is free; -EAGAIN after losing to other takers and
- * givers SQCQ__CREDIT_TRIES times in a row, so that a call has a bounded number of steps.
+ * where it is closed or another one; -EXFULL where none is free; -EAGAIN after losing to other
+ * takers and givers SQCQ__CREDIT_TRIES times in a row, so that a call has a bounded number of
+ * steps.
  */
 static inline int sqcq__credit_take(struct sqcq__credit *credit, uint32_t generation, uint32_t want)
 {

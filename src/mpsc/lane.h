@@ -1,16 +1,18 @@
 /*
  * One lane: a bounded ring of requests by value. Doorway P -> I.
  *
- * A ck spsc ring with a claim word in front: whoever holds the claim is the ring's one producer. The I/O
- * thread is its one consumer. A ring of N slots carries N - 1.
+ * A ck spsc ring with a claim word in front: whoever holds the claim is the ring's one producer.
+ * The I/O thread is its one consumer. A ring of N slots carries N - 1.
  *
- *   pair(lane-claim)  release of the claim, after the last commit, before the next acquire of it: the
+ *   pair(lane-claim)  release of the claim, after the last commit, before the next acquire of it:
+ *   the
  *                     ring's producer side passes from thread to thread like under a lock, but one
  *                     that is only ever tried.
  *   pair(lane)        by ck: commit (release of p_tail) before the I/O thread's dequeue; dequeue
  *                     (c_head) before the slot is written again. ck 0.7.1 orders the copy out of a
- *                     slot and the store of c_head by a store fence, which is enough because the copy
- *                     goes to memory that others see later (the request table, through its address).
+ *                     slot and the store of c_head by a store fence, which is enough because the
+ *                     copy goes to memory that others see later (the request table, through its
+ *                     address).
  */
 #ifndef SQCQ_MPSC_LANE_H
 #define SQCQ_MPSC_LANE_H
@@ -31,9 +33,9 @@ enum sqcq__claim {
 
 struct sqcq__lane {
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t claim; /* W: P, I; enum sqcq__claim; pair(lane-claim) */
-  _Atomic uint64_t accepted;                       /* W: claim holder; R: any, relaxed: a statistic */
-  _Alignas(SQCQ_CACHELINE) ck_ring_t ring;         /* W: claim holder (tail), I (head); pair(lane) */
-  struct sqcq__request *slots;                     /* constant; in the line of the ring's own constants */
+  _Atomic uint64_t accepted;               /* W: claim holder; R: any, relaxed: a statistic */
+  _Alignas(SQCQ_CACHELINE) ck_ring_t ring; /* W: claim holder (tail), I (head); pair(lane) */
+  struct sqcq__request *slots;             /* constant; in the line of the ring's own constants */
 };
 
 CK_RING_PROTOTYPE(request, sqcq__request)
@@ -70,7 +72,8 @@ static inline void sqcq__lane_commit(struct sqcq__lane *lane)
 /* By the I/O thread: copy the oldest request out. */
 static inline bool sqcq__lane_pop(struct sqcq__lane *lane, struct sqcq__request *request)
 {
-  return ck_ring_dequeue_spsc_request(&lane->ring, lane->slots, request); /* pair(lane) acquire, by ck */
+  return ck_ring_dequeue_spsc_request(&lane->ring, lane->slots,
+                                      request); /* pair(lane) acquire, by ck */
 }
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * One request as it travels through a lane: plain data, one cache line, by value.
  *
- * Laid out for the whole contract: own lanes, cancel epochs, deadlines, hints and vectored reads need
- * no other fields.
+ * Laid out for the whole contract: own lanes, cancel epochs, deadlines, hints and vectored reads
+ * need no other fields.
  */
 #ifndef SQCQ_MPSC_REQUEST_H
 #define SQCQ_MPSC_REQUEST_H
@@ -17,9 +17,10 @@ enum sqcq__request_op {
 };
 
 struct sqcq__request {
-  uint64_t file;   /* handle, with the channel's index in place of the tag: both have 12 bits */
-  uint64_t buffer; /* handle, with the pool's index in place of the tag: so that the I/O thread need not
-                    * look at the buffer's own line, which producer and consumer write */
+  /* Handles, each with something else in the 12 bits of the tag: the channel's index; and the pool's,
+   * so that the I/O thread need not look at the buffer's own line, which P and C write. */
+  uint64_t file;
+  uint64_t buffer;
   uint64_t offset;
   uint64_t user_data;
   uint64_t deadline_ns; /* 0: none */
