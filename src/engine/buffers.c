@@ -36,6 +36,7 @@ static void unmap(struct sqcq__buffers *buffers, struct sqcq__pool *pool)
   }
   (void)munmap(pool->memory, pool->bytes);
   pool->memory = NULL;
+  pool->wants_fixed = false;
 }
 
 void sqcq__buffers_fini(struct sqcq__buffers *buffers)

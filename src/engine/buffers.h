@@ -64,6 +64,7 @@ struct sqcq__pool {
   uint32_t range; /* places it keeps; 0: never used */
   uint32_t count;
   bool huge;             /* in reserved huge pages */
+  bool wants_fixed;      /* to be registered; W: S, before the first turn */
   int32_t fixed;         /* the registered buffer that its first part is, -1: none */
   uint32_t fixed_places; /* buffers in each part */
   size_t stride;

@@ -110,7 +110,6 @@ static void free_parts(struct sqcq_engine *engine)
   for (uint32_t i = 0; engine->channels != NULL && i < engine->config.user.channels_max; i++)
     sqcq__channel_fini(&engine->channels[i]);
   sqcq__mem_free(engine->channels);
-  sqcq__mem_free(engine->fixed);
   sqcq__mem_free(engine);
 }
 

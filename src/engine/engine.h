@@ -27,7 +27,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 enum sqcq__phase {
   SQCQ__PHASE_CREATED,
@@ -64,9 +63,6 @@ struct sqcq_engine {
   /* W: any; what channels to come may have of requests_max and depth. relaxed: numbers */
   _Atomic uint32_t credits_left;
   _Atomic uint32_t depth_left;
-  /* S, while CREATED: the registered buffers. */
-  struct iovec *fixed;
-  uint32_t fixed_count;
 
   /* The doorways, each with its own rules. */
   struct sqcq__control control;

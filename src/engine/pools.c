@@ -9,8 +9,8 @@
 #include "base/mem.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 
 /* The kernel registers no larger piece. */
 #define PART_MAX ((size_t)1 << 30)
@@ -27,69 +27,78 @@ static int complete(struct sqcq_pool_config *config)
   return 0;
 }
 
-/* Append the pool's parts to the list of registered buffers; returns the list, or NULL without
- * memory. */
-static struct iovec *with_pool(const struct sqcq_engine *engine, const struct sqcq__pool *pool,
-                               uint32_t per_part, uint32_t *count)
+/* Buffers of a pool that one registered part holds. */
+static uint32_t places_per_part(const struct sqcq__pool *pool)
 {
-  uint32_t parts = (pool->count + per_part - 1) / per_part;
-  struct iovec *list = sqcq__mem_new(engine->fixed_count + parts, sizeof(*list));
+  return (uint32_t)(PART_MAX / pool->stride);
+}
 
-  if (list == NULL)
-    return NULL;
-  if (engine->fixed_count > 0)
-    memcpy(list, engine->fixed, engine->fixed_count * sizeof(*list));
-  for (uint32_t i = 0; i < parts; i++) {
-    uint32_t first = i * per_part;
-    uint32_t places = pool->count - first < per_part ? pool->count - first : per_part;
+static uint32_t parts_of(const struct sqcq__pool *pool)
+{
+  return pool->wants_fixed ? (pool->count - 1) / places_per_part(pool) + 1 : 0;
+}
 
-    list[engine->fixed_count + i].iov_base = pool->start + pool->stride * first;
-    list[engine->fixed_count + i].iov_len = pool->stride * places;
+static void fill_parts(struct sqcq__pool *pool, struct iovec *list, uint32_t first_part)
+{
+  uint32_t per_part = places_per_part(pool);
+
+  pool->fixed = (int32_t)first_part;
+  pool->fixed_places = per_part;
+  for (uint32_t i = 0; i < parts_of(pool); i++) {
+    uint32_t left = pool->count - i * per_part;
+
+    list[first_part + i].iov_base = pool->start + pool->stride * per_part * i;
+    list[first_part + i].iov_len = pool->stride * (left < per_part ? left : per_part);
   }
-  *count = engine->fixed_count + parts;
-  return list;
+}
+
+/* Register the parts of all pools that want it. *bytes: what they lock. */
+static int register_all(struct sqcq_engine *engine, uint64_t *bytes)
+{
+  struct sqcq__pool *pools = engine->buffers.pools;
+  uint32_t parts = 0, done = 0;
+
+  *bytes = 0;
+  for (uint32_t i = 0; i < engine->buffers.pool_max; i++)
+    parts += parts_of(&pools[i]);
+  struct iovec *list = sqcq__mem_new(parts, sizeof(*list));
+  if (list == NULL)
+    return -ENOMEM;
+  for (uint32_t i = 0; i < engine->buffers.pool_max; i++) {
+    if (!pools[i].wants_fixed)
+      continue;
+    fill_parts(&pools[i], list, done);
+    done += parts_of(&pools[i]);
+    *bytes += pools[i].bytes;
+  }
+  int error = sqcq__ring_register_buffers(engine->ring, list, parts);
+  sqcq__mem_free(list);
+  return error;
 }
 
 static int register_pool(struct sqcq_engine *engine, struct sqcq__pool *pool)
 {
-  uint32_t per_part = pool->stride >= PART_MAX ? 1 : (uint32_t)(PART_MAX / pool->stride);
-  uint32_t count;
+  struct rlimit limit = {0};
+  uint64_t bytes, fewer;
 
   if (pool->stride > PART_MAX)
     return -EFAULT; /* what the kernel says to a piece as large as that */
-  struct iovec *list = with_pool(engine, pool, per_part, &count);
-  if (list == NULL)
-    return -ENOMEM;
-  int error = sqcq__ring_register_buffers(engine->ring, list, count);
-  if (error < 0) {
-    /* As it was: these were taken before. Were they not taken again, no pool is fixed any more. */
-    if (sqcq__ring_register_buffers(engine->ring, engine->fixed, engine->fixed_count) < 0) {
-      for (uint32_t i = 0; i < engine->buffers.pool_max; i++)
-        engine->buffers.pools[i].fixed = -1;
-      engine->fixed_count = 0;
-    }
-    sqcq__mem_free(list);
-    return error;
-  }
-  pool->fixed = (int32_t)engine->fixed_count;
-  pool->fixed_places = per_part;
-  sqcq__mem_free(engine->fixed);
-  engine->fixed = list;
-  engine->fixed_count = count;
-  return 0;
-}
-
-static void note_refusal(struct sqcq_engine *engine, const struct sqcq__pool *pool, int error)
-{
-  struct rlimit limit = {0};
-  uint64_t needed = pool->bytes;
-
-  for (uint32_t i = 0; i < engine->fixed_count; i++)
-    needed += engine->fixed[i].iov_len;
+  pool->wants_fixed = true;
+  int error = register_all(engine, &bytes);
+  if (error == 0)
+    return 0;
   (void)getrlimit(RLIMIT_MEMLOCK, &limit);
-  sqcq__store_relaxed(&engine->features.needed, needed);
+  sqcq__store_relaxed(&engine->features.needed, bytes);
   sqcq__store_relaxed(&engine->features.limit, limit.rlim_cur);
-  sqcq__features_set(&engine->features, SQCQ__FEATURE_FIXED_BUFFERS, error);
+  /* As it was without it. Should the kernel not take the others again, none is fixed. */
+  pool->wants_fixed = false;
+  pool->fixed = -1;
+  if (register_all(engine, &fewer) < 0)
+    for (uint32_t i = 0; i < engine->buffers.pool_max; i++) {
+      engine->buffers.pools[i].wants_fixed = false;
+      engine->buffers.pools[i].fixed = -1;
+    }
+  return error;
 }
 
 /* Only while CREATED, and nobody makes the first turn meanwhile. */
@@ -100,10 +109,7 @@ static int fix(struct sqcq_engine *engine, struct sqcq__pool *pool)
   if (!sqcq__cas_acq_rel(&engine->phase, &created, SQCQ__PHASE_REGISTERING))
     return -EBUSY;
   int error = register_pool(engine, pool);
-  if (error < 0)
-    note_refusal(engine, pool, error);
-  else
-    sqcq__features_set(&engine->features, SQCQ__FEATURE_FIXED_BUFFERS, 0);
+  sqcq__features_set(&engine->features, SQCQ__FEATURE_FIXED_BUFFERS, error);
   sqcq__store_release(&engine->phase, SQCQ__PHASE_CREATED); /* pair(phase) release */
   return error;
 }
