@@ -90,11 +90,12 @@ extern "C" {
 #define SQCQ_ENGINE_NO_DEFER (1u << 3)       /* do without SINGLE_ISSUER and DEFER_TASKRUN */
 
 /* sqcq_engine_config.idle: what the I/O thread does in sqcq_engine_run() and
- * sqcq_engine_wait() while there is nothing to do. */
+ * sqcq_engine_wait(), and a consumer in sqcq_channel_wait(), while there is nothing to do. Looking again
+ * gives the CPU to others that want it (sched_yield). */
 enum sqcq_idle {
   SQCQ_IDLE_SPIN_SLEEP = 0, /* look again for spin_ns, then sleep (default) */
-  SQCQ_IDLE_SLEEP = 1,      /* sleep at once */
-  SQCQ_IDLE_BUSY = 2        /* never sleep: lowest latency, one core */
+  SQCQ_IDLE_SLEEP = 1,      /* sleep at once: least CPU while little is to be done */
+  SQCQ_IDLE_BUSY = 2        /* the I/O thread never sleeps; consumers as with SPIN_SLEEP */
 };
 
 /* sqcq_engine_stop(): what becomes of accepted requests. */
@@ -162,7 +163,7 @@ struct sqcq_engine_config {
   uint32_t pools_max;      /* pools at once. 16 */
   uint32_t buffers_max;    /* buffers of all pools, and wrapped ones. 4096 */
   uint32_t idle;           /* enum sqcq_idle. SPIN_SLEEP */
-  uint32_t spin_ns;        /* for SPIN_SLEEP: how long to look again, nanoseconds. 20000 */
+  uint32_t spin_ns;        /* how long to look again before a sleep, nanoseconds. 20000 */
   uint32_t sqpoll_idle_ms; /* SQPOLL: the kernel thread sleeps after this. 10 */
   int32_t sqpoll_cpu;      /* SQPOLL: its CPU + 1; 0: any */
 };
@@ -577,7 +578,7 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_poll(struct sqcq_engine *engine);
  * A turn that sleeps, by the idle strategy, until it has delivered something, or
  * timeout_ns nanoseconds have passed (SQCQ_FOREVER: no limit).
  * Thread:   I.   Blocks: up to timeout_ns.
- * Syscalls: as sqcq_engine_poll(); sched_yield while stopping; ppoll where the kernel has no timed
+ * Syscalls: as sqcq_engine_poll(); sched_yield while looking again; ppoll where the kernel has no timed
  *           io_uring_enter or the ring is IOPOLL; read(eventfd) where it has no multishot poll.
  * Returns:  as sqcq_engine_poll(); 0 when the time has passed;
  *           -EINTR where a signal handler ran; -EINVAL for timeout_ns below -1
@@ -613,7 +614,8 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_poll(struct sqcq_engine *engine, sqcq
  * batches: it is waived when every request accepted for this channel has been answered, so a
  * wait never hangs on reads that were not requested. After timeout_ns nanoseconds (SQCQ_FOREVER: no
  * limit) it takes what there is.
- * Thread:   C.   Blocks: up to timeout_ns.   Syscalls: futex, only when it has to sleep.
+ * Thread:   C.   Blocks: up to timeout_ns.
+ * Syscalls: only while it has to wait: sched_yield, by the engine's idle strategy, then futex.
  * Returns:  how many, 1 to max; 0 when the time has passed and there is none
  *           -EDEADLK     there is none, and the caller is the engine's I/O thread: only it could
  *                        bring one about. Turn the engine instead. (What there is it takes,

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -70,6 +71,29 @@ int sqcq__sleeper_poll(struct sqcq__sleeper *sleeper, int64_t timeout_ns)
   if (ready < 0)
     return -errno;
   return ready == 0 ? -ETIME : 0;
+}
+
+/* Looks that are only a pause apart: about a microsecond in all. */
+#define PAUSES 32
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+bool sqcq__spin(struct sqcq__spin *spin)
+{
+  if (spin->looks < PAUSES) {
+    spin->looks++;
+    relax();
+    return true;
+  }
+  (void)sched_yield();
+  return sqcq__now() < spin->until;
 }
 
 /* ck's event counts leave the system calls to us. */

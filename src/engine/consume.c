@@ -61,6 +61,27 @@ int sqcq__consume(struct sqcq_engine *engine, uint64_t handle, struct sqcq_compl
   return n > 0 ? (int)n : end;
 }
 
+static bool may_go_on(struct sqcq_engine *engine, struct sqcq__channel *channel, uint32_t min)
+{
+  return sqcq__channel_ready(channel, min) || sqcq__phase(engine) == SQCQ__PHASE_STOPPED;
+}
+
+/* Look for min completions for spin_ns at the most, and not past the deadline (negative: none). */
+static bool spin_for(struct sqcq_engine *engine, struct sqcq__channel *channel, uint32_t min,
+                     int64_t deadline)
+{
+  if (engine->config.user.idle == SQCQ_IDLE_SLEEP)
+    return false;
+  struct sqcq__spin spin = {.until = sqcq__now() + engine->config.user.spin_ns};
+
+  if (deadline >= 0 && spin.until > deadline)
+    spin.until = deadline;
+  while (sqcq__spin(&spin))
+    if (may_go_on(engine, channel, min))
+      return true;
+  return false;
+}
+
 int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t handle, struct sqcq_completion *out,
                        uint32_t max, uint32_t min, int64_t timeout_ns)
 {
@@ -81,8 +102,7 @@ int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t handle, struct sqcq_
     bool timed_out = timeout_ns == 0 || (deadline > 0 && sqcq__now() >= deadline);
     bool mine = sqcq__phase(engine) == SQCQ__PHASE_RUNNING &&
                 sqcq__load_relaxed(&engine->owner) == (uintptr_t)pthread_self();
-    if (timed_out || mine || sqcq__channel_ready(channel, min) ||
-        sqcq__phase(engine) == SQCQ__PHASE_STOPPED) {
+    if (timed_out || mine || may_go_on(engine, channel, min)) {
       int n = sqcq__consume(engine, handle, out, max);
 
       if (n != 0 || timed_out)
@@ -90,10 +110,12 @@ int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t handle, struct sqcq_
       if (mine)
         return -EDEADLK;
     }
+    if (spin_for(engine, channel, min, deadline))
+      continue;
     prepared = sqcq__waiter_prepare(waiter);
     sqcq__waiter_announce(waiter, min); /* pair(want) announce */
     /* pair(want) look again */
-    if (!sqcq__channel_ready(channel, min) && sqcq__phase(engine) != SQCQ__PHASE_STOPPED)
+    if (!may_go_on(engine, channel, min))
       sqcq__waiter_sleep(waiter, prepared, deadline);
     sqcq__waiter_clear(waiter);
   }

@@ -17,19 +17,8 @@
 #include <pthread.h>
 #include <sched.h>
 
-/* Looks at the flags between two looks at the clock, while spinning. */
-#define SPINS_PER_CLOCK 32
 /* A file goes into the kernel's table at this read: before, the update costs more than it saves. */
 #define INSTALL_AT_READS 16u
-
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("isb" ::: "memory");
-#endif
-}
 
 int sqcq__turn_enter(struct sqcq_engine *engine)
 {
@@ -317,18 +306,15 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
 }
 
 /* Look for work for spin_ns at the most. */
-static bool spin(struct sqcq_engine *engine, int64_t *now)
+static bool spin_for_work(struct sqcq_engine *engine, int64_t *now)
 {
-  int64_t until = *now + engine->config.user.spin_ns;
+  struct sqcq__spin spin = {.until = *now + engine->config.user.spin_ns};
 
   do {
-    for (int i = 0; i < SPINS_PER_CLOCK; i++) {
-      if (has_work(engine))
-        return true;
-      relax();
-    }
-    *now = sqcq__now();
-  } while (*now < until);
+    if (has_work(engine))
+      return true;
+  } while (sqcq__spin(&spin));
+  *now = sqcq__now();
   return false;
 }
 
@@ -356,12 +342,10 @@ int sqcq__turn_wait(struct sqcq_engine *engine, int64_t timeout_ns)
       (void)sched_yield(); /* to whoever holds a lane */
       continue;
     }
-    if (engine->config.user.idle == SQCQ_IDLE_BUSY) {
-      relax();
+    if (engine->config.user.idle == SQCQ_IDLE_BUSY)
       continue;
-    }
     if (has_work(engine) ||
-        (engine->config.user.idle == SQCQ_IDLE_SPIN_SLEEP && spin(engine, &now)))
+        (engine->config.user.idle == SQCQ_IDLE_SPIN_SLEEP && spin_for_work(engine, &now)))
       continue;
     int64_t left = deadline < 0 ? -1 : deadline > now ? deadline - now : 0;
     if (sqcq__control_stopping(&engine->control)) {
