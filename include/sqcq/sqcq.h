@@ -358,7 +358,8 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_create(struct sqcq_engine *engine,
  * until sqcq_channel_poll() says -EPIPE, and calls this again.
  * Thread:   any one.   Blocks: never.   Syscalls: write(eventfd), only while the I/O thread sleeps.
  * Returns:  0            closed and given back
- *           -EBUSY       closed, but completions are still to be taken, or to come
+ *           -EBUSY       closed, but completions are still to be taken, or to come, or a consumer is
+ *                        inside a call on it (one that waits is woken, to find -EPIPE)
  *           -EPIPE       stale, or destroyed before
  *           -EINVAL      NULL engine, or another engine's handle
  */
@@ -375,7 +376,7 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_destroy(struct sqcq_engine *engine,
  * Owns:     the pool, until sqcq_pool_destroy() or the engine's end.
  * Returns:  0
  *           -EINVAL      NULL, or a field out of range
- *           -ENOSPC      pools_max pools, or fewer than count places left of buffers_max
+ *           -ENOSPC      pools_max pools, or fewer than count places in a row left of buffers_max
  *           -ENOMEM      memory; with STRICT: RLIMIT_MEMLOCK, or no huge pages
  *           -EBUSY       with STRICT | FIXED: the engine has made its first turn, or just does
  *           -ESHUTDOWN   engine stopping
@@ -390,8 +391,8 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_pool_create(struct sqcq_engine *engine,
  * until the engine's end, and so does its share of RLIMIT_MEMLOCK.
  * Thread:   any one.   Blocks: never.   Syscalls: munmap.
  * Returns:  0
- *           -EBUSY       buffers are out; nothing has changed (an acquire made meanwhile may have
- *                        seen an empty pool)
+ *           -EBUSY       buffers are out, or it is just being destroyed; nothing has changed (an
+ *                        acquire made meanwhile may have seen an empty pool)
  *           -ESTALE      destroyed before
  *           -EINVAL      NULL engine, or another engine's handle
  */

@@ -24,6 +24,7 @@
 #define sqcq__swap_seq(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
 
 #define sqcq__add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define sqcq__add_seq(p, v) atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
 #define sqcq__add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define sqcq__sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
 #define sqcq__or_acq_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
@@ -43,6 +44,10 @@
                                           memory_order_relaxed)
 #define sqcq__cas_acq_rel(p, expected, v)                                                          \
   atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel,              \
+                                          memory_order_acquire)
+
+#define sqcq__cas_seq(p, expected, v)                                                              \
+  atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_seq_cst,              \
                                           memory_order_acquire)
 
 /* A counter with one writer: no locked instruction; a reader sees a recent value. */

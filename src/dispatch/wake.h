@@ -83,6 +83,7 @@ struct sqcq__waiter {
   /* W: C; completions it waits for, 0: awake; R: I; pair(want) */
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t want;
   ck_ec32_t count;         /* W: C (flag), I (count); event count; by ck */
+  _Atomic uint32_t inside; /* W: C, calls; R: the channel's destroyer; pair(inside) */
   _Atomic uint64_t sleeps; /* W: C, relaxed: a statistic */
 };
 

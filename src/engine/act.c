@@ -95,7 +95,11 @@ static void close_files(struct sqcq_engine *engine)
       sqcq__files_recycle(&engine->files, index);
       continue;
     }
-    sqcq__prep_close(sqe, engine->files.files[index].fd, sqcq__user_data(SQCQ__OP_CLOSE, index, 0));
+    /* The last close of a file may take long (a lingering socket, a large file that was deleted), and the
+     * kernel does it here and now unless told otherwise. A worker costs more than a small file's close. */
+    sqcq__prep_close(sqe, engine->files.files[index].fd,
+                     (engine->files.files[index].flags & SQCQ__FILE_SMALL) == 0,
+                     sqcq__user_data(SQCQ__OP_CLOSE, index, 0));
     engine->io.closes_out++;
   }
 }
@@ -115,6 +119,27 @@ static void retire_channels(struct sqcq_engine *engine)
   }
 }
 
+/* Cancels that found nothing to cancel, since the read was just on its way, are tried again now and
+ * then; mostly it has answered by then. */
+#define RETRY_NS INT64_C(50000000)
+
+static void retry_cancels(struct sqcq_engine *engine)
+{
+  struct sqcq__io *io = &engine->io;
+
+  if (io->requests.cancels_missed == 0) {
+    io->retry_at = 0;
+    return;
+  }
+  int64_t now = sqcq__now();
+  if (io->retry_at == 0) {
+    io->retry_at = now + RETRY_NS;
+  } else if (now >= io->retry_at) {
+    sqcq__requests_retry_missed(&io->requests);
+    io->retry_at = 0;
+  }
+}
+
 /* The steps of a stop that are possible now. */
 static void stop(struct sqcq_engine *engine)
 {
@@ -128,7 +153,7 @@ static void stop(struct sqcq_engine *engine)
   if (!io->sealed) {
     io->sealed = sqcq__lanes_stop(&engine->lanes);
     sqcq__turn_drain(engine);
-    io->hurry = !io->sealed;
+    io->nap = !io->sealed; /* a producer is inside a lane */
   }
   if (mode == SQCQ__STOPPING_DRAIN && !sqcq__requests_empty(&io->requests) &&
       sqcq__now() >= sqcq__load_relaxed(&control->stop_limit)) {
@@ -141,9 +166,6 @@ static void stop(struct sqcq_engine *engine)
     sqcq__requests_want_cancel(&io->requests, 0, SQCQ_COMPLETION_STOPPED);
     answer_waiting(engine, 0, SQCQ_COMPLETION_STOPPED);
   }
-  /* The last turns follow one another. */
-  if (io->sealed && sqcq__requests_empty(&io->requests))
-    io->hurry = true;
 }
 
 static void submit_cancels(struct sqcq_engine *engine)
@@ -178,6 +200,7 @@ void sqcq__turn_control(struct sqcq_engine *engine, uint32_t bits, uint32_t remo
   stop(engine);
   if (engine->files.to_close != 0)
     close_files(engine);
+  retry_cancels(engine);
   if (engine->io.requests.cancels_wanted > 0 &&
       (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) == 0)
     submit_cancels(engine);

@@ -61,6 +61,15 @@ static int take_places(struct sqcq__buffers *buffers, uint32_t count, uint32_t *
   return 0;
 }
 
+/* The last places that were given out can be given to anybody again; others stay the slot's. */
+static void give_places(struct sqcq__buffers *buffers, struct sqcq__pool *pool)
+{
+  uint32_t used = pool->first + pool->range;
+
+  if (sqcq__cas_relaxed(&buffers->used, &used, pool->first)) /* relaxed: a number */
+    pool->range = 0;
+}
+
 static bool claim_pool(struct sqcq__pool *pool)
 {
   uint64_t seen = sqcq__load_acquire(&pool->word); /* pair(pool) acquire */
@@ -144,6 +153,7 @@ int sqcq__pool_make(struct sqcq__buffers *buffers, const struct sqcq_pool_config
   struct sqcq__pool *pool = &buffers->pools[*index];
   pool->memory = map(config, &bytes, &pool->huge);
   if (pool->memory == NULL) {
+    give_places(buffers, pool);
     unclaim_pool(pool);
     return -ENOMEM;
   }
@@ -183,10 +193,12 @@ uint64_t sqcq__pool_open(struct sqcq__buffers *buffers, uint32_t index)
 void sqcq__pool_abandon(struct sqcq__buffers *buffers, uint32_t index)
 {
   unmap(buffers, &buffers->pools[index]);
+  give_places(buffers, &buffers->pools[index]);
   unclaim_pool(&buffers->pools[index]);
 }
 
-/* The pool that a handle means, or NULL with *error -EINVAL or -ESTALE. */
+/* The pool that a handle means, or NULL with *error: -EINVAL; -ESTALE; -EBUSY: it is just being
+ * destroyed, which may still be refused. */
 static struct sqcq__pool *pool_of(const struct sqcq__buffers *buffers, uint64_t handle, int *error)
 {
   uint32_t index = sqcq__handle_index(handle);
@@ -197,6 +209,8 @@ static struct sqcq__pool *pool_of(const struct sqcq__buffers *buffers, uint64_t 
   *error = -ESTALE;
   struct sqcq__pool *pool = &buffers->pools[index];
   uint64_t word = sqcq__load_acquire(&pool->word); /* pair(pool) acquire */
+  if (word == sqcq__word(sqcq__handle_generation(handle), SQCQ__POOL_CHANGING))
+    *error = -EBUSY;
   return word == sqcq__word(sqcq__handle_generation(handle), SQCQ__POOL_OPEN) ? pool : NULL;
 }
 
@@ -236,6 +250,22 @@ int sqcq__pool_destroy(struct sqcq__buffers *buffers, uint64_t handle)
   return -EBUSY;
 }
 
+/* Places that the free list gave us become buffers of the caller's. */
+static void own(struct sqcq__buffers *buffers, const uint32_t *places, uint32_t count,
+                sqcq_buffer *out)
+{
+  for (uint32_t i = 0; i < count; i++) {
+    struct sqcq__buffer *buffer = &buffers->buffers[places[i]];
+    /* relaxed, both: ours alone; pair(freelist) brought the word, a request will publish it */
+    uint32_t generation = sqcq__word_generation(sqcq__load_relaxed(&buffer->word));
+
+    generation = generation == 0 ? 1 : generation;
+    sqcq__store_relaxed(&buffer->word, sqcq__word(generation, SQCQ__BUFFER_OWNED));
+    sqcq__owner_take(&buffer->owner, buffer->memory, buffer->size);
+    out[i].id = sqcq__handle(generation, places[i], buffers->tag);
+  }
+}
+
 int sqcq__buffers_acquire(struct sqcq__buffers *buffers, uint64_t handle, sqcq_buffer *out,
                           uint32_t count)
 {
@@ -244,26 +274,24 @@ int sqcq__buffers_acquire(struct sqcq__buffers *buffers, uint64_t handle, sqcq_b
   uint32_t taken = 0;
 
   if (pool == NULL)
-    return error;
+    return error == -EBUSY ? -ENOBUFS : error;
   if (count > INT32_MAX)
     count = INT32_MAX;
   while (taken < count) {
     uint32_t places[64];
     uint32_t n = sqcq__freelist_take(&pool->free, places, count - taken < 64 ? count - taken : 64);
 
-    for (uint32_t i = 0; i < n; i++) {
-      struct sqcq__buffer *buffer = &buffers->buffers[places[i]];
-      /* relaxed: the free list made it ours alone; pair(freelist) brought the word too */
-      uint32_t generation = sqcq__word_generation(sqcq__load_relaxed(&buffer->word));
-
-      generation = generation == 0 ? 1 : generation;
-      sqcq__store_relaxed(&buffer->word, sqcq__word(generation, SQCQ__BUFFER_OWNED));
-      sqcq__owner_take(&buffer->owner, buffer->memory, buffer->size);
-      out[taken + i].id = sqcq__handle(generation, places[i], buffers->tag);
-    }
-    taken += n;
     if (n == 0)
       break;
+    /* The slot may have got another pool since the first look. Not from here on: while these are
+     * out no destroy of their pool goes through. */
+    uint64_t word = sqcq__load_acquire(&pool->word); /* pair(pool) acquire */
+    if (sqcq__word_generation(word) != sqcq__handle_generation(handle)) {
+      sqcq__freelist_put(&pool->free, places, n);
+      return -ESTALE; /* taken is 0: what had been taken would have kept the pool */
+    }
+    own(buffers, places, n, out + taken);
+    taken += n;
   }
   return taken == 0 ? -ENOBUFS : (int)taken;
 }

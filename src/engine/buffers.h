@@ -81,7 +81,7 @@ struct sqcq__buffers {
   uint32_t pool_max;
   uint32_t tag;
   struct sqcq__freelist unwrapped;                /* places of wrapped memory that are free again */
-  _Alignas(SQCQ_CACHELINE) _Atomic uint32_t used; /* places given to pools and wraps; only grows */
+  _Alignas(SQCQ_CACHELINE) _Atomic uint32_t used; /* places given to pools and wraps */
 };
 
 int sqcq__buffers_init(struct sqcq__buffers *buffers, uint32_t buffer_max, uint32_t pool_max,

@@ -13,15 +13,23 @@
 
 #include <errno.h>
 
-struct sqcq__channel *sqcq__channel_of(struct sqcq_engine *engine, uint64_t handle)
+struct sqcq__channel *sqcq__channel_enter(struct sqcq_engine *engine, uint64_t handle)
 {
   struct sqcq__channel *channel = &engine->channels[sqcq__handle_index(handle)];
-  uint64_t word = sqcq__load_acquire(&channel->credit.word); /* pair(credit) acquire */
 
-  if (sqcq__word_generation(word) != sqcq__handle_generation(handle) ||
-      (sqcq__word_state(word) & (SQCQ__CREDIT_FREE | SQCQ__CREDIT_RETIRING)) != 0)
-    return NULL;
-  return channel;
+  sqcq__add_seq(&channel->waiter.inside, 1); /* pair(inside) announce */
+  /* pair(inside) look again */
+  uint64_t word = sqcq__load_seq(&channel->credit.word);
+  if (sqcq__word_generation(word) == sqcq__handle_generation(handle) &&
+      (sqcq__word_state(word) & (SQCQ__CREDIT_FREE | SQCQ__CREDIT_RETIRING)) == 0)
+    return channel;
+  sqcq__channel_leave(channel);
+  return NULL;
+}
+
+void sqcq__channel_leave(struct sqcq__channel *channel)
+{
+  sqcq__sub_acq_rel(&channel->waiter.inside, 1); /* what was done inside comes before */
 }
 
 /* n of a stock that others take from too: 0 or -ENOSPC. relaxed: a number. */
@@ -131,25 +139,50 @@ void sqcq__channel_recycle(struct sqcq_engine *engine, struct sqcq__channel *cha
                SQCQ__CREDIT_CLOSED | SQCQ__CREDIT_FREE);
 }
 
+/* Set bits of the word while it is this generation's and not RETIRING. 0 or -EPIPE. */
+static int mark(struct sqcq__channel *channel, uint64_t handle, uint32_t bits)
+{
+  uint64_t seen = sqcq__load_acquire(&channel->credit.word);
+
+  do {
+    if (sqcq__word_generation(seen) != sqcq__handle_generation(handle) ||
+        (sqcq__word_state(seen) & (SQCQ__CREDIT_FREE | SQCQ__CREDIT_RETIRING)) != 0)
+      return -EPIPE;
+  } while (!sqcq__cas_acq_rel(&channel->credit.word, &seen, seen | bits));
+  return 0;
+}
+
+/* RETIRING, if nothing is promised and no consumer is inside. 0, -EPIPE or -EBUSY. */
+static int begin_retiring(struct sqcq__channel *channel, uint64_t handle)
+{
+  uint64_t closed = sqcq__word(sqcq__handle_generation(handle), SQCQ__CREDIT_CLOSED);
+  uint64_t seen = closed;
+
+  /* pair(inside) publish */
+  if (!sqcq__cas_seq(&channel->credit.word, &seen, closed | SQCQ__CREDIT_RETIRING))
+    return sqcq__word_generation(seen) != sqcq__handle_generation(handle) ||
+                   (sqcq__word_state(seen) & SQCQ__CREDIT_RETIRING) != 0
+               ? -EPIPE /* somebody else destroyed it just now */
+               : -EBUSY;
+  if (sqcq__load_seq(&channel->waiter.inside) == 0) /* pair(inside) look */
+    return 0;
+  change_state(channel, SQCQ__CREDIT_CLOSED | SQCQ__CREDIT_RETIRING, SQCQ__CREDIT_CLOSED);
+  return -EBUSY;
+}
+
 int sqcq__channel_destroy(struct sqcq_engine *engine, uint64_t handle)
 {
-  struct sqcq__channel *channel = sqcq__channel_of(engine, handle);
   uint32_t index = sqcq__handle_index(handle);
+  struct sqcq__channel *channel = &engine->channels[index];
+  int error = mark(channel, handle, SQCQ__CREDIT_CLOSED);
 
-  if (channel == NULL)
-    return -EPIPE;
-  uint64_t word = sqcq__or_acq_rel(&channel->credit.word, SQCQ__CREDIT_CLOSED);
-  word |= SQCQ__CREDIT_CLOSED;
-  /* A consumer that sleeps may have nothing more to wait for. */
-  sqcq__channel_give_back(channel, 0);
-  uint64_t closed = sqcq__word(sqcq__handle_generation(handle), SQCQ__CREDIT_CLOSED);
-  if (word != closed)
-    return sqcq__word_generation(word) != sqcq__handle_generation(handle) ||
-                   (sqcq__word_state(word) & SQCQ__CREDIT_RETIRING) != 0
-               ? -EPIPE
-               : -EBUSY;
-  if (!sqcq__cas_acq_rel(&channel->credit.word, &closed, closed | SQCQ__CREDIT_RETIRING))
-    return -EPIPE;                                  /* somebody else destroyed it just now */
+  if (error < 0)
+    return error;
+  error = begin_retiring(channel, handle);
+  if (error < 0) {
+    sqcq__channel_give_back(channel, 0); /* a consumer that sleeps may have nothing to wait for */
+    return error;
+  }
   if (sqcq__phase(engine) == SQCQ__PHASE_STOPPED) { /* there is no I/O thread to ask */
     sqcq__channel_recycle(engine, channel);
     return 0;

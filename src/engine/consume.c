@@ -41,16 +41,12 @@ static int ended(struct sqcq_engine *engine, struct sqcq__channel *channel)
   return closed && sqcq__credit_taken(word) == 0 ? -EPIPE : 0;
 }
 
-int sqcq__consume(struct sqcq_engine *engine, uint64_t handle, struct sqcq_completion *out,
-                  uint32_t max)
+/* As sqcq_channel_poll(), inside the channel. */
+static int poll_channel(struct sqcq_engine *engine, struct sqcq__channel *channel,
+                        struct sqcq_completion *out, uint32_t max)
 {
-  struct sqcq__channel *channel = sqcq__channel_of(engine, handle);
-
-  if (channel == NULL)
-    return -EPIPE;
-  if (max > INT32_MAX)
-    max = INT32_MAX;
   uint32_t n = take(engine, channel, out, max);
+
   if (n > 0)
     return (int)n;
   int end = ended(engine, channel);
@@ -59,6 +55,18 @@ int sqcq__consume(struct sqcq_engine *engine, uint64_t handle, struct sqcq_compl
   /* What came between the first look and the end. */
   n = take(engine, channel, out, max);
   return n > 0 ? (int)n : end;
+}
+
+int sqcq__consume(struct sqcq_engine *engine, uint64_t handle, struct sqcq_completion *out,
+                  uint32_t max)
+{
+  struct sqcq__channel *channel = sqcq__channel_enter(engine, handle);
+
+  if (channel == NULL)
+    return -EPIPE;
+  int n = poll_channel(engine, channel, out, max > INT32_MAX ? INT32_MAX : max);
+  sqcq__channel_leave(channel);
+  return n;
 }
 
 static bool may_go_on(struct sqcq_engine *engine, struct sqcq__channel *channel, uint32_t min)
@@ -82,8 +90,21 @@ static bool spin_for(struct sqcq_engine *engine, struct sqcq__channel *channel, 
   return false;
 }
 
-int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t handle, struct sqcq_completion *out,
-                       uint32_t max, uint32_t min, int64_t timeout_ns)
+static void sleep_for(struct sqcq_engine *engine, struct sqcq__channel *channel, uint32_t min,
+                      int64_t deadline)
+{
+  struct sqcq__waiter *waiter = &channel->waiter;
+  uint32_t prepared = sqcq__waiter_prepare(waiter);
+
+  sqcq__waiter_announce(waiter, min); /* pair(want) announce */
+  /* pair(want) look again */
+  if (!may_go_on(engine, channel, min))
+    sqcq__waiter_sleep(waiter, prepared, deadline);
+  sqcq__waiter_clear(waiter);
+}
+
+static int wait_channel(struct sqcq_engine *engine, struct sqcq__channel *channel,
+                        struct sqcq_completion *out, uint32_t max, uint32_t min, int64_t timeout_ns)
 {
   int64_t deadline = timeout_ns;
 
@@ -92,31 +113,31 @@ int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t handle, struct sqcq_
     deadline = timeout_ns > INT64_MAX - now ? -1 : now + timeout_ns;
   }
   for (;;) {
-    struct sqcq__channel *channel = sqcq__channel_of(engine, handle);
-    struct sqcq__waiter *waiter;
-    uint32_t prepared;
-
-    if (channel == NULL)
-      return -EPIPE;
-    waiter = &channel->waiter;
     bool timed_out = timeout_ns == 0 || (deadline > 0 && sqcq__now() >= deadline);
     bool mine = sqcq__phase(engine) == SQCQ__PHASE_RUNNING &&
                 sqcq__load_relaxed(&engine->owner) == (uintptr_t)pthread_self();
+
     if (timed_out || mine || may_go_on(engine, channel, min)) {
-      int n = sqcq__consume(engine, handle, out, max);
+      int n = poll_channel(engine, channel, out, max);
 
       if (n != 0 || timed_out)
         return n;
       if (mine)
         return -EDEADLK;
     }
-    if (spin_for(engine, channel, min, deadline))
-      continue;
-    prepared = sqcq__waiter_prepare(waiter);
-    sqcq__waiter_announce(waiter, min); /* pair(want) announce */
-    /* pair(want) look again */
-    if (!may_go_on(engine, channel, min))
-      sqcq__waiter_sleep(waiter, prepared, deadline);
-    sqcq__waiter_clear(waiter);
+    if (!spin_for(engine, channel, min, deadline))
+      sleep_for(engine, channel, min, deadline);
   }
+}
+
+int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t handle, struct sqcq_completion *out,
+                       uint32_t max, uint32_t min, int64_t timeout_ns)
+{
+  struct sqcq__channel *channel = sqcq__channel_enter(engine, handle);
+
+  if (channel == NULL)
+    return -EPIPE;
+  int n = wait_channel(engine, channel, out, max > INT32_MAX ? INT32_MAX : max, min, timeout_ns);
+  sqcq__channel_leave(channel);
+  return n;
 }

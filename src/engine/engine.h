@@ -44,6 +44,8 @@ struct sqcq__io {
   bool wake_multishot; /* this kernel has it, as far as we know */
   bool unwake_out;     /* the cancel of that poll is */
   bool sealed;         /* stop has every lane, and they are drained */
+  int64_t retry_at;    /* when cancels that missed are tried again; 0: there are none */
+  bool nap;            /* something can only be tried again, and no event will tell when */
   bool hurry;          /* another turn has something to do, whatever comes in */
 };
 
@@ -75,8 +77,10 @@ struct sqcq_engine {
   _Alignas(2 * SQCQ_CACHELINE) struct sqcq__io io;
 };
 
-/* The open or closing channel that a handle means, or NULL where it is stale. */
-struct sqcq__channel *sqcq__channel_of(struct sqcq_engine *engine, uint64_t handle);
+/* C: the open or closing channel that a handle means, or NULL where it is stale. It stays that
+ * channel until leave. */
+struct sqcq__channel *sqcq__channel_enter(struct sqcq_engine *engine, uint64_t handle);
+void sqcq__channel_leave(struct sqcq__channel *channel);
 
 /* Behind the public functions, for arguments that api.c has checked. */
 int sqcq__engine_create(struct sqcq_engine **engine, const struct sqcq__config *config,

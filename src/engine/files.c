@@ -50,6 +50,9 @@ int sqcq__files_set_slots(struct sqcq__files *files, uint32_t slots)
   return 0;
 }
 
+/* Freeing so much of a deleted file takes no longer than handing that to another thread. */
+#define SMALL_BYTES (1 << 20)
+
 /* What kind of descriptor this is: 0 with *flags, or why it cannot be read here. */
 static int classify(const struct sqcq__files *files, int fd, uint32_t *flags)
 {
@@ -65,6 +68,8 @@ static int classify(const struct sqcq__files *files, int fd, uint32_t *flags)
   if (S_ISDIR(status.st_mode))
     return -EISDIR;
   *flags = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) ? SQCQ__FILE_STORED : 0;
+  if (S_ISREG(status.st_mode) && status.st_size <= SMALL_BYTES)
+    *flags |= SQCQ__FILE_SMALL;
   if (files->direct_only && (*flags == 0 || (mode & O_DIRECT) == 0))
     return -EOPNOTSUPP;
   return 0;
@@ -72,7 +77,7 @@ static int classify(const struct sqcq__files *files, int fd, uint32_t *flags)
 
 int sqcq__files_add(struct sqcq__files *files, int fd, uint64_t *handle)
 {
-  uint32_t flags, index;
+  uint32_t flags = 0, index;
   int error = classify(files, fd, &flags);
 
   if (error == 0 && sqcq__freelist_take(&files->free, &index, 1) == 0)

@@ -33,6 +33,7 @@ enum sqcq__file_state {
 };
 
 #define SQCQ__FILE_STORED (1u << 0) /* regular or block device: may go into the kernel's table */
+#define SQCQ__FILE_SMALL (1u << 1)  /* regular, and so small when added that closing it is quick */
 
 struct sqcq__file {
   _Atomic uint64_t word; /* W: P, I; generation | enum sqcq__file_state; pair(file) */

@@ -23,9 +23,11 @@ void sqcq__prep_cancel(struct io_uring_sqe *sqe, uint64_t target, uint64_t user_
   sqe->user_data = user_data;
 }
 
-void sqcq__prep_close(struct io_uring_sqe *sqe, int fd, uint64_t user_data)
+void sqcq__prep_close(struct io_uring_sqe *sqe, int fd, bool by_worker, uint64_t user_data)
 {
   io_uring_prep_close(sqe, fd);
+  if (by_worker)
+    sqe->flags |= IOSQE_ASYNC;
   sqe->user_data = user_data;
 }
 

@@ -55,7 +55,7 @@ struct sqcq__read_target {
 void sqcq__prep_read(struct io_uring_sqe *sqe, const struct sqcq__read_target *target,
                      uint64_t user_data);
 void sqcq__prep_cancel(struct io_uring_sqe *sqe, uint64_t target, uint64_t user_data);
-void sqcq__prep_close(struct io_uring_sqe *sqe, int fd, uint64_t user_data);
+void sqcq__prep_close(struct io_uring_sqe *sqe, int fd, bool by_worker, uint64_t user_data);
 void sqcq__prep_poll(struct io_uring_sqe *sqe, int fd, bool multishot, uint64_t user_data);
 
 #endif

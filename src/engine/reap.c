@@ -70,8 +70,11 @@ static void reap_one(struct sqcq_engine *engine, const struct io_uring_cqe *cqe,
     reap_read(engine, cqe, tally);
     break;
   case SQCQ__OP_CANCEL:
+    /* Not found, or found where it cannot be stopped (-EALREADY, also said by a genuine 5.10 where
+     * it does stop it): as long as the read flies, the cancel is tried again. */
     sqcq__requests_cancelled(&engine->io.requests,
-                             &engine->io.requests.slots[sqcq__user_data_slot(cqe->user_data)]);
+                             &engine->io.requests.slots[sqcq__user_data_slot(cqe->user_data)],
+                             cqe->res < 0);
     break;
   case SQCQ__OP_WAKE:
     reap_wake(engine, cqe);

@@ -53,17 +53,15 @@ static uint32_t channel_of(const struct sqcq__slot *slot)
   return sqcq__request_channel(&slot->request);
 }
 
-static void rotate_in(struct sqcq__requests *requests, uint32_t channel, bool first)
+static void rotate_in(struct sqcq__requests *requests, uint32_t channel)
 {
   struct sqcq__lineup *lineup = &requests->lineups[channel];
 
   SQCQ_ASSERT(!lineup->in_rotation);
   lineup->in_rotation = true;
-  lineup->next = first ? requests->rotation_head : NO_CHANNEL;
+  lineup->next = NO_CHANNEL;
   if (requests->rotation_head == NO_CHANNEL)
     requests->rotation_head = requests->rotation_tail = channel;
-  else if (first)
-    requests->rotation_head = channel;
   else {
     requests->lineups[requests->rotation_tail].next = channel;
     requests->rotation_tail = channel;
@@ -86,7 +84,7 @@ static void rotate(struct sqcq__requests *requests, uint32_t channel)
   struct sqcq__lineup *lineup = &requests->lineups[channel];
 
   if (!lineup->in_rotation && lineup->waiting > 0 && lineup->flying < lineup->inflight_max)
-    rotate_in(requests, channel, false);
+    rotate_in(requests, channel);
 }
 
 struct sqcq__slot *sqcq__requests_blank(struct sqcq__requests *requests)
@@ -213,6 +211,10 @@ void sqcq__requests_land(struct sqcq__requests *requests, struct sqcq__slot *slo
     slot->cancel_wanted = false; /* too late, and not needed */
     requests->cancels_wanted--;
   }
+  if (slot->cancel_missed) {
+    slot->cancel_missed = false;
+    requests->cancels_missed--;
+  }
   if (slot->cancel_out)
     slot->state = SQCQ__SLOT_ANSWERED;
   else
@@ -220,13 +222,34 @@ void sqcq__requests_land(struct sqcq__requests *requests, struct sqcq__slot *slo
   rotate(requests, channel);
 }
 
-void sqcq__requests_cancelled(struct sqcq__requests *requests, struct sqcq__slot *slot)
+void sqcq__requests_cancelled(struct sqcq__requests *requests, struct sqcq__slot *slot, bool missed)
 {
   SQCQ_ASSERT(slot->cancel_out);
   slot->cancel_out = false;
   requests->cancels_out--;
-  if (slot->state == SQCQ__SLOT_ANSWERED)
+  if (slot->state == SQCQ__SLOT_ANSWERED) {
     free_slot(requests, slot);
+  } else if (missed) {
+    slot->cancel_missed = true;
+    requests->cancels_missed++;
+  }
+}
+
+void sqcq__requests_retry_missed(struct sqcq__requests *requests)
+{
+  for (uint32_t place = 0; place < requests->depth && requests->cancels_missed > 0; place++) {
+    struct sqcq__slot *slot;
+
+    if (requests->flying[place] == SQCQ__NO_SLOT)
+      continue;
+    slot = &requests->slots[requests->flying[place]];
+    if (!slot->cancel_missed)
+      continue;
+    slot->cancel_missed = false;
+    slot->cancel_wanted = true;
+    requests->cancels_missed--;
+    requests->cancels_wanted++;
+  }
 }
 
 void sqcq__requests_want_cancel(struct sqcq__requests *requests, uint64_t file, uint32_t flags)
@@ -239,7 +262,7 @@ void sqcq__requests_want_cancel(struct sqcq__requests *requests, uint64_t file, 
     if (!sqcq__slot_names(slot, file))
       continue;
     slot->flags |= flags;
-    if (!slot->cancel_wanted && !slot->cancel_out) {
+    if (!slot->cancel_wanted && !slot->cancel_out && !slot->cancel_missed) {
       slot->cancel_wanted = true;
       requests->cancels_wanted++;
     }

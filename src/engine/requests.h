@@ -43,6 +43,7 @@ struct sqcq__slot {
   uint8_t state;
   bool cancel_wanted; /* a cancel is to be submitted */
   bool cancel_out;    /* its CQE is to come */
+  bool cancel_missed; /* it came and had found nothing to cancel: to be tried again, later */
 };
 
 /* A channel's queue and its part of the depth. */
@@ -73,6 +74,7 @@ struct sqcq__requests {
   uint32_t reserved_used;  /* the sum of min(flying, inflight_min) */
   uint32_t cancels_wanted; /* slots with cancel_wanted */
   uint32_t cancels_out;
+  uint32_t cancels_missed; /* slots with cancel_missed */
 };
 
 /* 0 or -ENOMEM. At first every channel is sure of one place. */
@@ -96,8 +98,12 @@ void sqcq__requests_unstart(struct sqcq__requests *requests, struct sqcq__slot *
 /* A FLYING slot's own CQE is in: it makes room, and is free unless its cancel is out. */
 void sqcq__requests_land(struct sqcq__requests *requests, struct sqcq__slot *slot);
 
-/* The CQE of its cancel is in. */
-void sqcq__requests_cancelled(struct sqcq__requests *requests, struct sqcq__slot *slot);
+/* The CQE of its cancel is in; `missed`: the read goes on. */
+void sqcq__requests_cancelled(struct sqcq__requests *requests, struct sqcq__slot *slot,
+                              bool missed);
+
+/* Ask again for the cancels that missed. */
+void sqcq__requests_retry_missed(struct sqcq__requests *requests);
 
 /* Ask for the cancel of all FLYING requests that match: file 0 is all, else the handle's generation
  * and index. `flags` are put on them. */

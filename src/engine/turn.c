@@ -15,8 +15,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 
+/* The sleep while something can only be tried again: a lane that a producer holds during stop, an SQ
+ * that the kernel has not emptied, memory that it is short of. */
+#define NAP_NS INT64_C(1000000)
 /* A file goes into the kernel's table at this read: before, the update costs more than it saves. */
 #define INSTALL_AT_READS 16u
 
@@ -146,6 +148,7 @@ static void start(struct sqcq_engine *engine)
     struct io_uring_sqe *sqe = sqcq__ring_sqe(engine->ring);
     if (sqe == NULL) { /* the kernel is behind with the last ones */
       sqcq__requests_unstart(requests, slot);
+      engine->io.nap = true;
       break;
     }
     aim(engine, slot, &target);
@@ -195,9 +198,11 @@ static int enter(struct sqcq_engine *engine, int64_t wait_ns)
   int error = sqcq__ring_enter(engine->ring, wait_ns == 0 ? 0 : 1, wait_ns, &syscalls);
 
   sqcq__count(&engine->stats.enters, syscalls);
-  if (error == -EAGAIN || error == -EBUSY || error == -ETIME)
-    return 0; /* what is not submitted stays queued for the next turn */
-  return error;
+  if (error == -EAGAIN || error == -EBUSY) {
+    engine->io.nap = true; /* what is not submitted stays queued for the next turn */
+    error = 0;
+  }
+  return error == -ETIME ? 0 : error;
 }
 
 bool sqcq__turn_quiet(const struct sqcq_engine *engine)
@@ -228,6 +233,18 @@ static void finish(struct sqcq_engine *engine)
   sqcq__count(&engine->stats.consumer_wakes, sqcq__router_wake_all(&io->router));
 }
 
+/* Whether something had to be left to another turn, and can be done in it. */
+static bool left_over(const struct sqcq_engine *engine)
+{
+  const struct sqcq__io *io = &engine->io;
+  const struct sqcq__requests *requests = &io->requests;
+
+  return (engine->files.to_close != 0 && io->closes_out < SQCQ__CLOSES_MAX) ||
+         (requests->cancels_wanted > 0 && requests->cancels_out < requests->depth &&
+          !polls_device(engine)) ||
+         (io->sealed && sqcq__requests_empty(requests) && sqcq__turn_quiet(engine));
+}
+
 /* One turn, no sleep. */
 static int turn(struct sqcq_engine *engine)
 {
@@ -237,7 +254,7 @@ static int turn(struct sqcq_engine *engine)
       (bits & SQCQ__CONTROL_REMOVE) != 0 ? sqcq__files_take_removed(&engine->files) : 0;
   int error = 0;
 
-  io->hurry = false;
+  io->nap = false;
   io->router.pushed = 0;
   sqcq__turn_drain(engine); /* after the control words: what was accepted before them is in */
   sqcq__turn_control(engine, bits, removed);
@@ -247,6 +264,7 @@ static int turn(struct sqcq_engine *engine)
     error = enter(engine, 0);
   sqcq__turn_reap(engine);
   finish(engine);
+  io->hurry = left_over(engine);
   sqcq__count(&engine->stats.turns, 1);
   if (io->router.pushed == 0)
     sqcq__count(&engine->stats.turns_idle, 1);
@@ -284,15 +302,27 @@ static bool has_work(struct sqcq_engine *engine)
 /* Announce, look again, sleep. 0, -EINTR, or an error that ends the turn. */
 static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
 {
+  /* A ring that cannot wait on the eventfd, or would not wait at all before it has submitted. */
+  bool outside =
+      polls_device(engine) || (engine->io.nap && sqcq__ring_has_unsubmitted(engine->ring));
   int error = 0;
 
-  arm_wake(engine);
-  if (!engine->io.wake_armed && !polls_device(engine))
-    return enter(engine, 0);                /* no SQE for it: nobody could wake us */
+  if (!outside) {
+    arm_wake(engine);
+    if (!engine->io.wake_armed)
+      return enter(engine, 0); /* no SQE for it: nobody could wake us */
+    if (sqcq__ring_has_unsubmitted(engine->ring)) {
+      /* By itself: an enter that submits says how many, and not that a signal ended its wait. */
+      error = enter(engine, 0);
+      if (error < 0 || has_work(engine))
+        return error;
+    }
+  }
   sqcq__sleeper_announce(&engine->sleeper); /* pair(sleep) announce */
+  /* pair(sleep) look again */
   if (!sqcq__lanes_have_work(&engine->lanes) && !sqcq__control_posted(&engine->control)) {
     sqcq__count(&engine->stats.sleeps, 1);
-    if (polls_device(engine)) {
+    if (outside) {
       error = sqcq__sleeper_poll(&engine->sleeper, timeout_ns);
       sqcq__sleeper_reset(&engine->sleeper);
       sqcq__count(&engine->stats.syscalls_control, 2);
@@ -323,6 +353,25 @@ static int64_t least(int64_t a, int64_t b)
   return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
+/* Nanoseconds until something has to be done whatever comes in; negative: no limit. */
+static int64_t time_to_sleep(struct sqcq_engine *engine, int64_t now, int64_t deadline)
+{
+  const struct sqcq__io *io = &engine->io;
+  int64_t until = deadline;
+
+  if (io->nap)
+    until = least(until, now + NAP_NS);
+  if (io->retry_at != 0)
+    until = least(until, io->retry_at);
+  /* relaxed, both: what is stopped later is a control word, which ends the sleep */
+  if (sqcq__load_relaxed(&engine->control.stopping) == SQCQ__STOPPING_DRAIN) {
+    int64_t limit = sqcq__load_relaxed(&engine->control.stop_limit);
+
+    until = least(until, limit == INT64_MAX ? -1 : limit);
+  }
+  return until < 0 ? -1 : until > now ? until - now : 0;
+}
+
 int sqcq__turn_wait(struct sqcq_engine *engine, int64_t timeout_ns)
 {
   int64_t now = sqcq__now();
@@ -338,21 +387,12 @@ int sqcq__turn_wait(struct sqcq_engine *engine, int64_t timeout_ns)
     now = sqcq__now();
     if (deadline >= 0 && now >= deadline)
       return 0;
-    if (engine->io.hurry) {
-      (void)sched_yield(); /* to whoever holds a lane */
+    if (engine->io.hurry || engine->config.user.idle == SQCQ_IDLE_BUSY)
       continue;
-    }
-    if (engine->config.user.idle == SQCQ_IDLE_BUSY)
+    if (!engine->io.nap && (has_work(engine) || (engine->config.user.idle == SQCQ_IDLE_SPIN_SLEEP &&
+                                                 spin_for_work(engine, &now))))
       continue;
-    if (has_work(engine) ||
-        (engine->config.user.idle == SQCQ_IDLE_SPIN_SLEEP && spin_for_work(engine, &now)))
-      continue;
-    int64_t left = deadline < 0 ? -1 : deadline > now ? deadline - now : 0;
-    if (sqcq__control_stopping(&engine->control)) {
-      int64_t limit = sqcq__load_relaxed(&engine->control.stop_limit);
-
-      left = least(left, limit == INT64_MAX ? -1 : limit > now ? limit - now : 0);
-    }
+    int64_t left = time_to_sleep(engine, now, deadline);
     if (left == 0)
       continue;
     int error = sleep_until(engine, left);
