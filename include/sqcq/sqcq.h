@@ -90,8 +90,8 @@ extern "C" {
 #define SQCQ_ENGINE_NO_DEFER (1u << 3)       /* do without SINGLE_ISSUER and DEFER_TASKRUN */
 
 /* sqcq_engine_config.idle: what the I/O thread does in sqcq_engine_run() and
- * sqcq_engine_wait(), and a consumer in sqcq_channel_wait(), while there is nothing to do. Looking again
- * gives the CPU to others that want it (sched_yield). */
+ * sqcq_engine_wait(), and a consumer in sqcq_channel_wait(), while there is nothing to do. Looking
+ * again gives the CPU to others that want it (sched_yield). */
 enum sqcq_idle {
   SQCQ_IDLE_SPIN_SLEEP = 0, /* look again for spin_ns, then sleep (default) */
   SQCQ_IDLE_SLEEP = 1,      /* sleep at once: least CPU while little is to be done */
@@ -358,7 +358,7 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_create(struct sqcq_engine *engine,
  * until sqcq_channel_poll() says -EPIPE, and calls this again.
  * Thread:   any one.   Blocks: never.   Syscalls: write(eventfd), only while the I/O thread sleeps.
  * Returns:  0            closed and given back
- *           -EBUSY       closed, but completions are still to be taken, or to come, or a consumer is
+ *           -EBUSY       closed, but completions are still to be taken or to come, or a consumer is
  *                        inside a call on it (one that waits is woken, to find -EPIPE)
  *           -EPIPE       stale, or destroyed before
  *           -EINVAL      NULL engine, or another engine's handle
@@ -579,8 +579,8 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_poll(struct sqcq_engine *engine);
  * A turn that sleeps, by the idle strategy, until it has delivered something, or
  * timeout_ns nanoseconds have passed (SQCQ_FOREVER: no limit).
  * Thread:   I.   Blocks: up to timeout_ns.
- * Syscalls: as sqcq_engine_poll(); sched_yield while looking again; ppoll where the kernel has no timed
- *           io_uring_enter or the ring is IOPOLL; read(eventfd) where it has no multishot poll.
+ * Syscalls: as sqcq_engine_poll(); sched_yield while looking again; ppoll where the kernel has no
+ *           timed io_uring_enter or the ring is IOPOLL; read(eventfd) without multishot poll.
  * Returns:  as sqcq_engine_poll(); 0 when the time has passed;
  *           -EINTR where a signal handler ran; -EINVAL for timeout_ns below -1
  */

@@ -116,8 +116,9 @@ bool sqcq__waiter_wake(struct sqcq__waiter *waiter);
 int64_t sqcq__now(void);
 
 /* Looking again for a while before sleeping: a sleep and a wake cost two context switches and some
- * system calls, and on an idle virtual CPU tens of microseconds. The first looks are a pause apart; then
- * each is a sched_yield apart, so that whoever could bring the work about, and wants this CPU, gets it. */
+ * system calls, and on an idle virtual CPU tens of microseconds. The first looks are a pause apart;
+ * then each is a sched_yield apart, so that whoever could bring the work about, and wants this CPU,
+ * gets it. */
 struct sqcq__spin {
   int64_t until;  /* CLOCK_MONOTONIC ns */
   uint32_t looks; /* so far */

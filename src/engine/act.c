@@ -95,8 +95,9 @@ static void close_files(struct sqcq_engine *engine)
       sqcq__files_recycle(&engine->files, index);
       continue;
     }
-    /* The last close of a file may take long (a lingering socket, a large file that was deleted), and the
-     * kernel does it here and now unless told otherwise. A worker costs more than a small file's close. */
+    /* The last close of a file may take long (a lingering socket, a large file that was deleted),
+     * and the kernel does it here and now unless told otherwise. A worker costs more than a small
+     * file's close. */
     sqcq__prep_close(sqe, engine->files.files[index].fd,
                      (engine->files.files[index].flags & SQCQ__FILE_SMALL) == 0,
                      sqcq__user_data(SQCQ__OP_CLOSE, index, 0));

@@ -16,8 +16,8 @@
 #include <errno.h>
 #include <pthread.h>
 
-/* The sleep while something can only be tried again: a lane that a producer holds during stop, an SQ
- * that the kernel has not emptied, memory that it is short of. */
+/* The sleep while something can only be tried again: a lane that a producer holds during stop, an
+ * SQ that the kernel has not emptied, memory that it is short of. */
 #define NAP_NS INT64_C(1000000)
 /* A file goes into the kernel's table at this read: before, the update costs more than it saves. */
 #define INSTALL_AT_READS 16u

@@ -17,8 +17,8 @@ enum sqcq__request_op {
 };
 
 struct sqcq__request {
-  /* Handles, each with something else in the 12 bits of the tag: the channel's index; and the pool's,
-   * so that the I/O thread need not look at the buffer's own line, which P and C write. */
+  /* Handles, each with something else in the 12 bits of the tag: the channel's index; and the
+   * pool's, so that the I/O thread need not look at the buffer's own line, which P and C write. */
   uint64_t file;
   uint64_t buffer;
   uint64_t offset;
