@@ -1,0 +1,330 @@
+/*
+ * What the stress programs of the lock-free parts share: sizes that shrink under sanitizers, a watchdog,
+ * threads that start together, and a tormentor, which stops threads wherever they are.
+ *
+ *   SQCQ_SEED=<number>           the random choices of an earlier run; the threads' race is another one
+ *   SQCQ_STRESS_PERCENT=<n>      so many rounds of the usual, 100
+ *   SQCQ_SOAK_SECONDS=<n>        go on for so long
+ *
+ * The tormentor sends signals. Their handler gives the CPU away, or stays in there until the other threads
+ * have got on: a lock-free step that is left half done must not hold them up. ThreadSanitizer puts signals
+ * off to the next call of the C library, so there is no tormentor under it.
+ */
+#ifndef SQCQ_TESTS_STRESS_CROWD_H
+#define SQCQ_TESTS_STRESS_CROWD_H
+
+#include "support/rng.h"
+#include "support/test.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CROWD_TSAN 1
+#endif
+#if __has_feature(address_sanitizer)
+#define CROWD_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__) && !defined(CROWD_TSAN)
+#define CROWD_TSAN 1
+#endif
+#if defined(__SANITIZE_ADDRESS__) && !defined(CROWD_ASAN)
+#define CROWD_ASAN 1
+#endif
+
+#if defined(CROWD_TSAN)
+#define CROWD_SHRINK 20u
+#elif defined(CROWD_ASAN)
+#define CROWD_SHRINK 4u
+#else
+#define CROWD_SHRINK 1u
+#endif
+
+#define CROWD_MAX 16u
+/* Long, even where the machine is busy with other things: only a fault lasts so long. */
+#define CROWD_PATIENCE_NS INT64_C(10000000000)
+#define CROWD_WATCHDOG_S 240u
+
+/* ------------------------------------------------------------------------- */
+/* Sizes and time                                                            */
+/* ------------------------------------------------------------------------- */
+
+static inline uint64_t crowd_number_from_env(const char *name, uint64_t otherwise)
+{
+  const char *text = getenv(name);
+
+  return text == NULL || *text == '\0' ? otherwise : strtoull(text, NULL, 0);
+}
+
+/* So much as is asked for, less under sanitizers, at least 1. */
+static inline uint32_t crowd_scaled(uint32_t count)
+{
+  uint64_t scaled = count * crowd_number_from_env("SQCQ_STRESS_PERCENT", 100) / 100 / CROWD_SHRINK;
+
+  return scaled == 0 ? 1 : (uint32_t)scaled;
+}
+
+/* How long a test goes on: for its rounds, or for SQCQ_SOAK_SECONDS. */
+struct crowd_soak {
+  uint32_t rounds;
+  uint32_t done;
+  int64_t until; /* 0: by rounds */
+};
+
+static inline struct crowd_soak crowd_soak(uint32_t rounds)
+{
+  int64_t seconds = (int64_t)crowd_number_from_env("SQCQ_SOAK_SECONDS", 0);
+
+  (void)alarm((unsigned)seconds + CROWD_WATCHDOG_S); /* SIGALRM ends the program */
+  return (struct crowd_soak){.rounds = crowd_scaled(rounds),
+                             .until = seconds == 0 ? 0 : test_now_ns() + seconds * 1000000000};
+}
+
+static inline bool crowd_next_round(struct crowd_soak *soak)
+{
+  soak->done++;
+  return soak->until == 0 ? soak->done <= soak->rounds : test_now_ns() < soak->until;
+}
+
+static inline void crowd_pause(void)
+{
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+static inline void crowd_spin(uint64_t pauses)
+{
+  while (pauses-- > 0)
+    crowd_pause();
+}
+
+/* Now and then be late, or let others go first. */
+static inline void crowd_jitter(struct rng *rng)
+{
+  uint64_t choice = rng_next(rng);
+
+  if ((choice & 0x3f) == 0)
+    (void)sched_yield();
+  else if ((choice & 0x7) == 0)
+    crowd_spin((choice >> 8) & 0x3f);
+}
+
+/* ------------------------------------------------------------------------- */
+/* Threads                                                                   */
+/* ------------------------------------------------------------------------- */
+
+struct crowd;
+
+/* One of the threads; each on lines of its own. */
+struct crowd_member {
+  _Alignas(128) struct rng rng;
+  struct crowd *crowd;
+  uint32_t index;
+  pthread_t thread;
+  atomic_uint progress; /* how often it got something done */
+  atomic_bool park;     /* stay in the signal handler */
+  atomic_bool parked;   /* it does */
+  atomic_bool finished;
+};
+
+struct crowd {
+  struct crowd_member members[CROWD_MAX];
+  uint32_t count;
+  void (*function)(struct crowd_member *);
+  struct verdict verdict;
+  atomic_uint arrived; /* at the start, or at a round's */
+  uint32_t steadfast;  /* the first so many are not stopped for long: the others need them */
+  atomic_bool tormenting;
+  struct rng tormentor_rng;
+  pthread_t tormentor;
+  uint64_t parks;
+};
+
+static _Thread_local struct crowd_member *crowd_me;
+
+static inline void crowd_fail(struct crowd_member *me, const char *text)
+{
+  verdict_fail(&me->crowd->verdict, "thread %u: %s", me->index, text);
+}
+
+#define crowd_check(me, condition) verdict_check(&(me)->crowd->verdict, (condition))
+
+/* Whether a thread may go on: nobody has found a fault. */
+static inline bool crowd_good(struct crowd_member *me)
+{
+  return !verdict_is_bad(&me->crowd->verdict);
+}
+
+static inline void crowd_progress(struct crowd_member *me)
+{
+  atomic_fetch_add_explicit(&me->progress, 1, memory_order_relaxed);
+}
+
+/* Wait until all `count` threads are here for the `round`-th time (from 1). False where one gave up. */
+static inline bool crowd_meet(struct crowd_member *me, uint32_t round)
+{
+  struct crowd *crowd = me->crowd;
+  uint32_t all = crowd->count * round;
+
+  atomic_fetch_add(&crowd->arrived, 1);
+  for (uint32_t looks = 0; (int32_t)(atomic_load(&crowd->arrived) - all) < 0; looks++) {
+    if (verdict_is_bad(&crowd->verdict))
+      return false;
+    if (looks < 200)
+      crowd_pause();
+    else
+      (void)sched_yield();
+  }
+  return true;
+}
+
+static inline void *crowd_thread(void *argument)
+{
+  struct crowd_member *me = argument;
+
+  crowd_me = me;
+  if (crowd_meet(me, 1))
+    me->crowd->function(me);
+  atomic_store(&me->finished, true);
+  return NULL;
+}
+
+/* ------------------------------------------------------------------------- */
+/* The tormentor                                                             */
+/* ------------------------------------------------------------------------- */
+
+static inline void crowd_on_signal(int number)
+{
+  struct crowd_member *me = crowd_me;
+  int saved = errno;
+
+  (void)number;
+  if (me != NULL && atomic_load(&me->park)) {
+    struct timespec moment = {.tv_nsec = 20000};
+
+    atomic_store(&me->parked, true);
+    while (atomic_load(&me->park))
+      (void)nanosleep(&moment, NULL);
+    atomic_store(&me->parked, false);
+  } else {
+    (void)sched_yield();
+  }
+  errno = saved;
+}
+
+/* What all but this one have got done; 0 where they are all at their end. */
+static inline uint64_t crowd_others(struct crowd *crowd, uint32_t but, uint32_t *left)
+{
+  uint64_t sum = 0;
+
+  *left = 0;
+  for (uint32_t i = 0; i < crowd->count; i++)
+    if (i != but) {
+      sum += atomic_load_explicit(&crowd->members[i].progress, memory_order_relaxed);
+      *left += !atomic_load(&crowd->members[i].finished);
+    }
+  return sum;
+}
+
+/* Stop this one where it is, until the others have got on; they must be able to. */
+static inline void crowd_park(struct crowd *crowd, struct crowd_member *victim)
+{
+  int64_t patience = test_now_ns() + CROWD_PATIENCE_NS;
+  uint32_t left;
+
+  atomic_store(&victim->park, true);
+  while (!atomic_load(&victim->parked) && !atomic_load(&victim->finished)) {
+    (void)pthread_kill(victim->thread, SIGUSR1);
+    (void)sched_yield();
+  }
+  uint64_t before = crowd_others(crowd, victim->index, &left);
+  while (left > 0 && crowd_others(crowd, victim->index, &left) < before + 2 &&
+         !verdict_is_bad(&crowd->verdict)) {
+    if (test_now_ns() > patience)
+      verdict_fail(&crowd->verdict, "thread %u was stopped, and the others do not get on",
+                   victim->index);
+    (void)sched_yield();
+  }
+  crowd->parks++;
+  atomic_store(&victim->park, false);
+  while (atomic_load(&victim->parked))
+    (void)sched_yield();
+}
+
+static inline void *crowd_torment(void *argument)
+{
+  struct crowd *crowd = argument;
+
+  while (atomic_load(&crowd->tormenting)) {
+    struct crowd_member *victim = &crowd->members[rng_below(&crowd->tormentor_rng, crowd->count)];
+
+    crowd_spin(rng_below(&crowd->tormentor_rng, 2000));
+    if (atomic_load(&victim->finished))
+      (void)sched_yield();
+    else if (victim->index >= crowd->steadfast && rng_percent(&crowd->tormentor_rng, 30))
+      crowd_park(crowd, victim);
+    else
+      (void)pthread_kill(victim->thread, SIGUSR1);
+  }
+  return NULL;
+}
+
+/* ------------------------------------------------------------------------- */
+/* All together                                                              */
+/* ------------------------------------------------------------------------- */
+
+enum crowd_torment {
+  CROWD_LEFT_ALONE,
+  CROWD_TORMENTED,           /* all of them */
+  CROWD_TORMENTED_BUT_FIRST, /* the others need the first one to get on: it is never stopped for long */
+};
+
+/* Start `count` threads, all at once. To be joined with crowd_join(). */
+static inline void crowd_start(struct crowd *crowd, uint32_t count, enum crowd_torment torment,
+                               struct rng *rng, void (*function)(struct crowd_member *))
+{
+  struct sigaction action = {.sa_handler = crowd_on_signal, .sa_flags = SA_RESTART};
+
+  *crowd = (struct crowd){
+      .count = count, .function = function, .steadfast = torment == CROWD_TORMENTED_BUT_FIRST};
+  (void)sigaction(SIGUSR1, &action, NULL);
+  for (uint32_t i = 0; i < count; i++) {
+    crowd->members[i].crowd = crowd;
+    crowd->members[i].index = i;
+    rng_split(rng, &crowd->members[i].rng);
+  }
+  for (uint32_t i = 0; i < count; i++)
+    if (pthread_create(&crowd->members[i].thread, NULL, crowd_thread, &crowd->members[i]) != 0)
+      fail_msg("no thread");
+  rng_split(rng, &crowd->tormentor_rng);
+#if defined(CROWD_TSAN)
+  (void)torment;
+#else
+  if (torment != CROWD_LEFT_ALONE) {
+    atomic_store(&crowd->tormenting, true);
+    if (pthread_create(&crowd->tormentor, NULL, crowd_torment, crowd) != 0)
+      fail_msg("no thread");
+  }
+#endif
+}
+
+/* Wait for all; a fault that one of them found fails the test. */
+static inline void crowd_join(struct crowd *crowd)
+{
+  for (uint32_t i = 0; i < crowd->count; i++)
+    (void)pthread_join(crowd->members[i].thread, NULL);
+  if (atomic_exchange(&crowd->tormenting, false))
+    (void)pthread_join(crowd->tormentor, NULL);
+  assert_verdict(&crowd->verdict);
+}
+
+#endif

@@ -1,0 +1,158 @@
+/*
+ * The router: each completion to its channel, and one wake for a channel at the end of a turn.
+ */
+#include "dispatch/router.h"
+
+#include "base/mem.h"
+#include "support/test.h"
+
+#define CHANNELS 4u
+#define CAPACITY 8u
+
+static struct sqcq__channel *channels;
+static struct sqcq__router router;
+
+static int make(void **state)
+{
+  (void)state;
+  channels = sqcq__mem_new(CHANNELS, sizeof(*channels));
+  if (channels == NULL || sqcq__router_init(&router, channels, CHANNELS) != 0)
+    return -1;
+  for (uint32_t i = 0; i < CHANNELS; i++) {
+    if (sqcq__channel_fit(&channels[i], CAPACITY) != 0)
+      return -1;
+    channels[i].credit.capacity = CAPACITY;
+    sqcq__store_relaxed(&channels[i].credit.word, sqcq__word(1, CAPACITY)); /* all promised */
+  }
+  return 0;
+}
+
+static int unmake(void **state)
+{
+  (void)state;
+  for (uint32_t i = 0; i < CHANNELS; i++)
+    sqcq__channel_fini(&channels[i]);
+  sqcq__mem_free(channels);
+  sqcq__router_fini(&router);
+  return 0;
+}
+
+static void push(uint32_t channel, uint64_t number)
+{
+  struct sqcq_completion completion = {.user_data = number};
+
+  sqcq__router_push(&router, channel, &completion);
+}
+
+static void want(uint32_t channel, uint32_t count)
+{
+  sqcq__waiter_announce(&channels[channel].waiter, count);
+}
+
+/* How often the channel's waiter has been woken, by event count. */
+static uint32_t woken(uint32_t channel)
+{
+  return sqcq__waiter_prepare(&channels[channel].waiter);
+}
+
+static void router_push_goes_to_its_channel(void **state)
+{
+  struct sqcq_completion out[CAPACITY];
+
+  push(2, 20);
+  push(0, 1);
+  push(2, 21);
+  assert_int_equal(router.pushed, 3);
+  assert_int_equal(sqcq__channel_pop(&channels[0], out, CAPACITY), 1);
+  assert_int_equal(out[0].user_data, 1);
+  assert_int_equal(sqcq__channel_pop(&channels[1], out, CAPACITY), 0);
+  assert_int_equal(sqcq__channel_pop(&channels[2], out, CAPACITY), 2);
+  assert_int_equal(out[0].user_data, 20);
+  assert_int_equal(out[1].user_data, 21);
+  assert_int_equal(sqcq__channel_pop(&channels[3], out, CAPACITY), 0);
+}
+
+static void router_push_notes_a_channel_once(void **state)
+{
+  for (int i = 0; i < 5; i++)
+    push(1, 0);
+  push(3, 0);
+  push(1, 0);
+  assert_int_equal(router.touched_count, 2);
+  assert_int_equal(router.touched[0], 1);
+  assert_int_equal(router.touched[1], 3);
+}
+
+static void router_wake_wakes_each_channel_once_a_turn(void **state)
+{
+  want(1, 1);
+  want(3, 2);
+  for (int i = 0; i < 5; i++)
+    push(1, 0);
+  push(3, 0);
+  assert_int_equal(woken(1), 0); /* not at a push */
+  (void)sqcq__router_wake(&router);
+  assert_int_equal(woken(1), 1);
+  assert_int_equal(woken(3), 0); /* it wants two */
+  push(3, 0);
+  (void)sqcq__router_wake(&router);
+  assert_int_equal(woken(1), 1); /* nothing new for it in this turn */
+  assert_int_equal(woken(3), 1);
+}
+
+static void router_wake_forgets_what_was_touched(void **state)
+{
+  push(1, 0);
+  assert_int_equal(sqcq__router_wake(&router), 0); /* nobody slept */
+  assert_int_equal(router.touched_count, 0);
+  want(1, 1);
+  assert_int_equal(sqcq__router_wake(&router), 0);
+  assert_int_equal(woken(1), 0);
+  push(1, 0); /* noted anew */
+  assert_int_equal(router.touched_count, 1);
+  (void)sqcq__router_wake(&router);
+  assert_int_equal(woken(1), 1);
+}
+
+static void router_wake_without_pushes_looks_at_nobody(void **state)
+{
+  want(0, 1);
+  assert_int_equal(sqcq__router_wake(&router), 0);
+  assert_int_equal(woken(0), 0);
+}
+
+static void router_wake_counts_no_system_call_that_was_not_made(void **state)
+{
+  /* Announced, but not asleep yet: the event count moves, and no call is needed. */
+  want(0, 1);
+  push(0, 0);
+  assert_int_equal(sqcq__router_wake(&router), 0);
+  assert_int_equal(woken(0), 1);
+}
+
+static void router_wake_all_wakes_all_that_wait_for_whatever(void **state)
+{
+  want(0, 1);
+  want(2, 7);
+  (void)sqcq__router_wake_all(&router);
+  assert_int_equal(woken(0), 1);
+  assert_int_equal(woken(1), 0); /* awake */
+  assert_int_equal(woken(2), 1);
+  assert_int_equal(woken(3), 0);
+}
+
+#define ROUTER_TEST(name) cmocka_unit_test_setup_teardown(name, make, unmake)
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      ROUTER_TEST(router_push_goes_to_its_channel),
+      ROUTER_TEST(router_push_notes_a_channel_once),
+      ROUTER_TEST(router_wake_wakes_each_channel_once_a_turn),
+      ROUTER_TEST(router_wake_forgets_what_was_touched),
+      ROUTER_TEST(router_wake_without_pushes_looks_at_nobody),
+      ROUTER_TEST(router_wake_counts_no_system_call_that_was_not_made),
+      ROUTER_TEST(router_wake_all_wakes_all_that_wait_for_whatever),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
