@@ -155,7 +155,7 @@ struct sqcq_engine_config {
   uint32_t flags;          /* SQCQ_ENGINE_* */
   uint32_t depth;          /* reads in the kernel at once: a power of two to SQCQ_DEPTH_MAX. 256 */
   uint32_t requests_max;   /* accepted and not yet taken, of all channels together. 4096 */
-  uint32_t channels_max;   /* open at once; at most depth, as each is sure of one. 64, or depth */
+  uint32_t channels_max;   /* open at once, up to depth: each keeps one of it. 64, or depth / 4 */
   uint32_t lanes_shared;   /* for sqcq_request(), to SQCQ_LANES_SHARED_MAX. 2 x CPUs, 4 or more */
   uint32_t lane_slots;     /* of a lane's ring, a power of two; it carries one less. 256 */
   uint32_t files_max;      /* files at once. 1024 */
@@ -294,7 +294,7 @@ struct sqcq_held {
 /* ------------------------------------------------------------------------- */
 
 /*
- * Fill *config with the defaults.
+ * Fill *config with the defaults; fields whose default depends on others stay 0.
  * Thread:   any.   Blocks: never.   Syscalls: none.
  */
 SQCQ_EXPORT void sqcq_engine_config_init(struct sqcq_engine_config *config);

@@ -143,7 +143,8 @@ void sqcq__waiters_fence(void)
 
 void sqcq__waiter_announce(struct sqcq__waiter *waiter, uint32_t want)
 {
-  sqcq__store_relaxed(&waiter->want, want);  /* relaxed: ordered by the fence */
+  sqcq__count(&waiter->number, 1);
+  sqcq__store_release(&waiter->want, want);  /* pair(want-number) release */
   atomic_thread_fence(memory_order_seq_cst); /* pair(want) announce: counterpart in waiters_fence */
 }
 
@@ -155,10 +156,21 @@ void sqcq__waiter_sleep(struct sqcq__waiter *waiter, uint32_t prepared, int64_t 
   (void)ck_ec32_wait(&waiter->count, &ec_mode, prepared, deadline_ns < 0 ? NULL : &deadline);
 }
 
+/*
+ * ck's wake takes the flag away and then makes its system call. A producer that is preempted
+ * between the two would leave the consumer asleep with nobody seeing it flagged: so whoever finds
+ * the flag gone, and the sleep not noted as ended, makes the system call too.
+ */
 bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
 {
-  bool sleeps = ck_ec32_has_waiters(&waiter->count);
+  uint64_t number = sqcq__load_relaxed(&waiter->number); /* relaxed: came with `want` */
 
+  if (sqcq__load_acquire(&waiter->roused) == number) /* pair(roused) acquire */
+    return false;
+  bool flagged = ck_ec32_has_waiters(&waiter->count);
   (void)ck_ec32_add(&waiter->count, &ec_mode, 1);
-  return sleeps;
+  if (!flagged)
+    ec_wake32(&ec_ops, &waiter->count.counter);
+  sqcq__store_release(&waiter->roused, number); /* pair(roused) release: after the wake */
+  return true;
 }

@@ -80,11 +80,14 @@ int sqcq__sleeper_poll(struct sqcq__sleeper *sleeper, int64_t timeout_ns);
 
 /* A consumer's sleep. Zeroed memory is a good one. */
 struct sqcq__waiter {
-  /* W: C; completions it waits for, 0: awake; R: I; pair(want) */
+  /* W: C; completions it waits for, 0: awake; R: I, P; pair(want) */
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t want;
-  ck_ec32_t count;         /* W: C (flag), I (count); event count; by ck */
-  _Atomic uint32_t inside; /* W: C, calls; R: the channel's destroyer; pair(inside) */
+  ck_ec32_t count;         /* W: C (flag), I, P (count); event count; by ck */
+  _Atomic uint64_t number; /* W: C; of the sleep announced last; R: I, P; pair(want-number) */
   _Atomic uint64_t sleeps; /* W: C, relaxed: a statistic */
+  _Atomic uint32_t inside; /* W: C, calls; R: the channel's destroyer; pair(inside) */
+  /* W, R: I, P; the last sleep ended by a wake; pair(roused) */
+  _Alignas(SQCQ_CACHELINE) _Atomic uint64_t roused;
 };
 
 /* The consumer's half, in three steps: */
@@ -106,10 +109,11 @@ void sqcq__waiters_fence(void);
 /* I: what the consumer waits for, 0 where it is awake. */
 static inline uint32_t sqcq__waiter_want(struct sqcq__waiter *waiter)
 {
-  return sqcq__load_relaxed(&waiter->want); /* pair(want) look; relaxed: ordered by the fence */
+  /* pair(want) look; pair(want-number) acquire: the number is this sleep's, or a later one's */
+  return sqcq__load_acquire(&waiter->want);
 }
 
-/* Wake it; true where that took a system call. */
+/* I, P: end the sleep just seen, if nobody has; true where that took a system call. */
 bool sqcq__waiter_wake(struct sqcq__waiter *waiter);
 
 /* CLOCK_MONOTONIC in nanoseconds. */

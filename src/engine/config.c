@@ -48,11 +48,9 @@ void sqcq_engine_config_init(struct sqcq_engine_config *config)
       .size = sizeof(*config),
       .depth = DEPTH_DEFAULT,
       .requests_max = REQUESTS_DEFAULT,
-      .channels_max = CHANNELS_DEFAULT,
       .lanes_shared = lanes_default(),
       .lane_slots = LANE_SLOTS_DEFAULT,
       .files_max = FILES_DEFAULT,
-      .files_fixed = FILES_DEFAULT,
       .pools_max = POOLS_DEFAULT,
       .buffers_max = BUFFERS_DEFAULT,
       .idle = SQCQ_IDLE_SPIN_SLEEP,
@@ -83,9 +81,8 @@ static int take_given(const struct sqcq_engine_config *given, struct sqcq_engine
   struct sqcq_engine_config defaults;
 
   sqcq_engine_config_init(&defaults);
-  *user = defaults;
   if (given == NULL)
-    return 0;
+    given = &defaults;
   if (given->size < offsetof(struct sqcq_engine_config, requests_max) || given->size > 4096)
     return refuse(why, "size", given->size, "sizeof(struct sqcq_engine_config)", sizeof(*given));
   memset(user, 0, sizeof(*user));
@@ -107,8 +104,12 @@ static int take_given(const struct sqcq_engine_config *given, struct sqcq_engine
   DEFAULT(spin_ns);
   DEFAULT(sqpoll_idle_ms);
 #undef DEFAULT
-  if (user->channels_max == 0 && user->depth != 0)
-    user->channels_max = user->depth < CHANNELS_DEFAULT ? user->depth : CHANNELS_DEFAULT;
+  if (user->channels_max == 0) {
+    /* Each keeps a place of the depth: no more than a quarter of it by default. */
+    user->channels_max = user->depth / 4 < CHANNELS_DEFAULT ? user->depth / 4 : CHANNELS_DEFAULT;
+    if (user->channels_max == 0)
+      user->channels_max = 1;
+  }
   if (user->files_fixed == 0)
     user->files_fixed =
         user->files_max < SQCQ_FILES_FIXED_MAX ? user->files_max : SQCQ_FILES_FIXED_MAX;
