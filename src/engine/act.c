@@ -120,25 +120,16 @@ static void retire_channels(struct sqcq_engine *engine)
   }
 }
 
-/* Cancels that found nothing to cancel, since the read was just on its way, are tried again now and
- * then; mostly it has answered by then. */
-#define RETRY_NS INT64_C(50000000)
-
+/* Cancels that missed are tried again when their time has come: the turn that reaped them set it.
+ * */
 static void retry_cancels(struct sqcq_engine *engine)
 {
   struct sqcq__io *io = &engine->io;
 
-  if (io->requests.cancels_missed == 0) {
-    io->retry_at = 0;
+  if (io->retry_at == 0 || (io->requests.cancels_missed > 0 && sqcq__now() < io->retry_at))
     return;
-  }
-  int64_t now = sqcq__now();
-  if (io->retry_at == 0) {
-    io->retry_at = now + RETRY_NS;
-  } else if (now >= io->retry_at) {
-    sqcq__requests_retry_missed(&io->requests);
-    io->retry_at = 0;
-  }
+  io->retry_at = 0;
+  sqcq__requests_retry_missed(&io->requests);
 }
 
 /* The steps of a stop that are possible now. */
@@ -156,8 +147,7 @@ static void stop(struct sqcq_engine *engine)
     sqcq__turn_drain(engine);
     io->nap = !io->sealed; /* a producer is inside a lane */
   }
-  if (mode == SQCQ__STOPPING_DRAIN && !sqcq__requests_empty(&io->requests) &&
-      sqcq__now() >= sqcq__load_relaxed(&control->stop_limit)) {
+  if (mode == SQCQ__STOPPING_DRAIN && sqcq__now() >= sqcq__load_relaxed(&control->stop_limit)) {
     uint32_t drain = SQCQ__STOPPING_DRAIN;
 
     (void)sqcq__cas_relaxed(&control->stopping, &drain, SQCQ__STOPPING_CANCEL);

@@ -74,7 +74,7 @@ struct sqcq_engine {
   struct sqcq__buffers buffers;
   struct sqcq__stats stats;
 
-  _Alignas(2 * SQCQ_CACHELINE) struct sqcq__io io;
+  _Alignas(SQCQ_CACHELINE) struct sqcq__io io;
 };
 
 /* C: the open or closing channel that a handle means, or NULL where it is stale. It stays that

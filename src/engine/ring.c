@@ -224,9 +224,8 @@ bool sqcq__ring_has_unsubmitted(const struct sqcq__ring *ring)
 
   if (ready == 0 || (ring->setup_flags & IORING_SETUP_SQPOLL) == 0)
     return ready > 0;
-  /* What the kernel thread has been shown is its own business, unless it sleeps. */
-  return ring->uring.sq.sqe_tail != IO_URING_READ_ONCE(*ring->uring.sq.ktail) ||
-         (IO_URING_READ_ONCE(*ring->uring.sq.kflags) & IORING_SQ_NEED_WAKEUP) != 0;
+  /* What the kernel thread has been shown is its own business. */
+  return ring->uring.sq.sqe_tail != IO_URING_READ_ONCE(*ring->uring.sq.ktail);
 }
 
 bool sqcq__ring_wants_enter(const struct sqcq__ring *ring)

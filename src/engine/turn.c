@@ -19,6 +19,9 @@
 /* The sleep while something can only be tried again: a lane that a producer holds during stop, an
  * SQ that the kernel has not emptied, memory that it is short of. */
 #define NAP_NS INT64_C(1000000)
+/* Until a cancel that found nothing to cancel, since the read was just on its way, is tried again.
+ * Mostly it has answered by then. */
+#define RETRY_NS INT64_C(50000000)
 /* A file goes into the kernel's table at this read: before, the update costs more than it saves. */
 #define INSTALL_AT_READS 16u
 
@@ -265,6 +268,8 @@ static int turn(struct sqcq_engine *engine)
   sqcq__turn_reap(engine);
   finish(engine);
   io->hurry = left_over(engine);
+  if (io->requests.cancels_missed > 0 && io->retry_at == 0)
+    io->retry_at = sqcq__now() + RETRY_NS;
   sqcq__count(&engine->stats.turns, 1);
   if (io->router.pushed == 0)
     sqcq__count(&engine->stats.turns_idle, 1);
@@ -377,6 +382,8 @@ int sqcq__turn_wait(struct sqcq_engine *engine, int64_t timeout_ns)
   int64_t now = sqcq__now();
   int64_t deadline = timeout_ns < 0 || timeout_ns > INT64_MAX - now ? -1 : now + timeout_ns;
 
+  if (sqcq__phase(engine) == SQCQ__PHASE_STOPPED)
+    return -ESHUTDOWN; /* sqcq_engine_run() after a turn that delivered and was the last */
   for (;;) {
     int delivered = turn(engine);
 
