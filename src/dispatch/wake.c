@@ -104,28 +104,29 @@ static int ec_time(const struct ck_ec_ops *ops, struct timespec *out)
   return clock_gettime(CLOCK_MONOTONIC, out);
 }
 
+/* Sleeps until the caller's own deadline, which comes as the wait's data: ck's is that of its
+ * back-off, made for counts with a single producer, and looks past the caller's at first. */
 static void ec_wait32(const struct ck_ec_wait_state *state, const uint32_t *address,
                       uint32_t expected, const struct timespec *deadline)
 {
-  (void)state;
+  (void)deadline;
   /* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, or NULL. */
-  (void)syscall(SYS_futex, address, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, deadline,
+  (void)syscall(SYS_futex, address, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, state->data,
                 NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
-static void ec_wake32(const struct ck_ec_ops *ops, const uint32_t *address)
+/* See sqcq__waiter_wake(). */
+static void ec_leave_it_to_us(const struct ck_ec_ops *ops, const uint32_t *address)
 {
   (void)ops;
-  (void)syscall(SYS_futex, address, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
+  (void)address;
 }
 
 static const struct ck_ec_ops ec_ops = {
     .gettime = ec_time,
     .wait32 = ec_wait32,
-    .wake32 = ec_wake32,
+    .wake32 = ec_leave_it_to_us,
     .busy_loop_iter = 1, /* pair(want) needs no spin: wakers use an RMW */
-    /* One bounded first sleep, then unbounded ones: ck's back-off is for single-producer counts. */
-    .initial_wait_ns = 2000000000,
 };
 
 static const struct ck_ec_mode ec_mode = {.ops = &ec_ops, .single_producer = false};
@@ -151,15 +152,17 @@ void sqcq__waiter_announce(struct sqcq__waiter *waiter, uint32_t want)
 void sqcq__waiter_sleep(struct sqcq__waiter *waiter, uint32_t prepared, int64_t deadline_ns)
 {
   struct timespec deadline = timespec_of(deadline_ns < 0 ? 0 : deadline_ns);
+  struct timespec *until = deadline_ns < 0 ? NULL : &deadline;
 
   sqcq__count(&waiter->sleeps, 1);
-  (void)ck_ec32_wait(&waiter->count, &ec_mode, prepared, deadline_ns < 0 ? NULL : &deadline);
+  (void)ck_ec32_wait_pred(&waiter->count, &ec_mode, prepared, NULL, until, until);
 }
 
 /*
- * ck's wake takes the flag away and then makes its system call. A producer that is preempted
- * between the two would leave the consumer asleep with nobody seeing it flagged: so whoever finds
- * the flag gone, and the sleep not noted as ended, makes the system call too.
+ * ck's own wake takes the flag away and then makes its system call; one that is preempted between
+ * the two leaves the consumer asleep, and the next waker finds no flag. So the count only counts
+ * here, and every waker makes the system call itself, unless the sleep is noted as ended by one
+ * that has.
  */
 bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
 {
@@ -167,10 +170,9 @@ bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
 
   if (sqcq__load_acquire(&waiter->roused) == number) /* pair(roused) acquire */
     return false;
-  bool flagged = ck_ec32_has_waiters(&waiter->count);
   (void)ck_ec32_add(&waiter->count, &ec_mode, 1);
-  if (!flagged)
-    ec_wake32(&ec_ops, &waiter->count.counter);
+  (void)syscall(SYS_futex, &waiter->count.counter, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL,
+                NULL, 0);
   sqcq__store_release(&waiter->roused, number); /* pair(roused) release: after the wake */
   return true;
 }
