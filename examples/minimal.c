@@ -1,7 +1,7 @@
 /*
- * The smallest whole program: one thread plays all three roles and reads the first 4 KiB of up to 16
- * files at once. With more threads only where the calls are made changes: any thread may request,
- * one runs sqcq_engine_run(), and one for each channel waits in sqcq_channel_wait().
+ * The smallest whole program: one thread plays all three roles and reads the first 4 KiB of up to
+ * 16 files at once. With more threads only where the calls are made changes: any thread may
+ * request, one runs sqcq_engine_run(), and one for each channel waits in sqcq_channel_wait().
  */
 #include <sqcq/sqcq.h>
 
@@ -24,13 +24,15 @@ int main(int argc, char **argv)
 {
   struct sqcq_pool_config pool_config = {
       .size = sizeof pool_config, .count = FILES_MAX, .buffer_size = 4096};
-  uint32_t files = argc < 2 ? 0 : (uint32_t)(argc - 1) > FILES_MAX ? FILES_MAX : (uint32_t)(argc - 1);
+  uint32_t files = argc < 1 ? 0 : (uint32_t)argc - 1;
   struct sqcq_completion done[FILES_MAX];
   sqcq_buffer buffers[FILES_MAX];
   struct sqcq_engine *engine;
   sqcq_channel channel;
   sqcq_pool pool;
 
+  if (files > FILES_MAX)
+    files = FILES_MAX;
   check("engine", sqcq_engine_create(&engine, NULL, NULL));
   check("pool", sqcq_pool_create(engine, &pool_config, &pool));
   check("channel", sqcq_channel_create(engine, NULL, &channel));
@@ -45,6 +47,7 @@ int main(int argc, char **argv)
   }
   for (uint32_t answered = 0; answered < files;) {
     check("wait", sqcq_engine_wait(engine, SQCQ_FOREVER)); /* I/O thread */
+
     int n = check("poll", sqcq_channel_poll(engine, channel, done, FILES_MAX)); /* consumer */
     for (int i = 0; i < n; i++, answered++) {
       const char *name = argv[done[i].user_data];

@@ -12,8 +12,8 @@
 #define COMPLETIONS_MAX 64u
 #define OUTPUT_BYTES 65536u /* lines are written when there are so many bytes of them... */
 #define OUTPUT_NS 50000000  /* ...or when they are so old and there is nothing else to do */
-/* With many small files, sleep until so many have been read, but not longer than that: one wake-up costs
- * more than a file. Blocks of a large file are wanted as they come. */
+/* With many small files, sleep until so many have been read, but not longer than that: one wake-up
+ * costs more than a file. Blocks of a large file are wanted as they come. */
 #define BATCH_MIN 8u
 #define BATCH_NS 1000000
 #define RETRY_NS 100000
@@ -146,8 +146,8 @@ static int wait_for_more(struct consumer *c, struct sqcq_completion *done)
       timeout = OUTPUT_NS;
     if (c->read_count > 0)
       timeout = RETRY_NS;
-    int n = sqcq_channel_wait(in->engine, in->channels[c->number], done, COMPLETIONS_MAX, min,
-                              timeout);
+    int n =
+        sqcq_channel_wait(in->engine, in->channels[c->number], done, COMPLETIONS_MAX, min, timeout);
     if (n != 0)
       return n;
     min = 1;

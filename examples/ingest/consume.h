@@ -1,10 +1,10 @@
 /*
- * A consumer thread: takes completions from its channel, and as a producer of the same engine requests
- * the next blocks of its files. Room: one consumer.
+ * A consumer thread: takes completions from its channel, and as a producer of the same engine
+ * requests the next blocks of its files. Room: one consumer.
  *
- * It never waits for anything but completions and its own output: what it requests goes into buffers
- * that it already has. A request that is refused for a moment stays in reads[] until the next
- * round.
+ * It never waits for anything but completions and its own output: what it requests goes into
+ * buffers that it already has. A request that is refused for a moment stays in reads[] until the
+ * next round.
  */
 #ifndef INGEST_CONSUME_H
 #define INGEST_CONSUME_H
@@ -15,8 +15,8 @@ struct consumer {
   struct ingest *in;
   struct counters *counters;
   unsigned number;
-  uint32_t extra;  /* buffers of the pool it may still take, besides those of the slots */
-  uint32_t large;  /* files in progress that have more than one block */
+  uint32_t extra; /* buffers of the pool it may still take, besides those of the slots */
+  uint32_t large; /* files in progress that have more than one block */
   bool stopping;
   uint32_t read_count;
   uint32_t buffer_count;

@@ -1,9 +1,9 @@
 /*
  * Opening and requesting. Room: one producer.
  *
- * It waits in one place for what consumers give back (slots_take), and only when it holds nothing that
- * they might need for that. Elsewhere it waits for moments: the I/O thread drains the lanes and closes
- * removed files whatever the others do.
+ * It waits in one place for what consumers give back (slots_take), and only when it holds nothing
+ * that they might need for that. Elsewhere it waits for moments: the I/O thread drains the lanes
+ * and closes removed files whatever the others do.
  */
 #include "feed.h"
 
@@ -108,7 +108,7 @@ static int open_file(struct feed *feed, int dirfd, const struct dir *dir, const 
       continue;
     }
     slot->direct = direct;
-    /* Removed files keep their place, and their descriptor, until the I/O thread has closed them. */
+    /* Removed files keep place and descriptor until the I/O thread has closed them. */
     bool crowded = error == -ENOSPC || error == -EMFILE || error == -ENFILE;
     if (!crowded || (error != -ENOSPC && tries >= OPEN_TRIES))
       return error;

@@ -24,8 +24,8 @@ struct feed {
 
 void feed_init(struct feed *feed, struct ingest *in, unsigned number);
 
-/* Open a regular file that was found, and request its first block, now or with others soon. Waits for
- * a free slot. false: the engine is stopping. */
+/* Open a regular file that was found, and request its first block, now or with others soon. Waits
+ * for a free slot. false: the engine is stopping. */
 bool feed_file(struct feed *feed, int dirfd, struct dir *dir, const char *name, size_t name_bytes,
                uint64_t size);
 

@@ -13,13 +13,8 @@
 const char *skip_name(enum skip_kind kind)
 {
   static const char *const names[] = {
-      "symbolic link",
-      "dangling symbolic link",
-      "directory loop",
-      "FIFO",
-      "socket",
-      "device",
-      "unfinished file",
+      "symbolic link", "dangling symbolic link", "directory loop", "FIFO", "socket",
+      "device",        "unfinished file",
   };
 
   return names[kind];
@@ -73,7 +68,8 @@ void ingest_note_cached(struct ingest *in, const struct dir *dir, const char *na
   if (atomic_exchange(&in->cached_noted, true))
     return;
   start_message(&line, dir, name, strlen(name));
-  text_adds(&line, ": no O_DIRECT here: read through the page cache (more of these are only counted)");
+  text_adds(&line,
+            ": no O_DIRECT here: read through the page cache (more of these are only counted)");
   term_message(&line);
   text_free(&line);
 }

@@ -7,8 +7,8 @@
  *   consumers    consume.c, stream.c: take completions, put each file's blocks in order, hash or
  *                count them, request the next ones, print
  *
- * Shared state lies in the doorways: slots.h, tree.h, walk.h (directories to visit), output.h, term.h,
- * and the counters below, each of which has one writer.
+ * Shared state lies in the doorways: slots.h, tree.h, walk.h (directories to visit), output.h,
+ * term.h, and the counters below, each of which has one writer.
  */
 #ifndef INGEST_INGEST_H
 #define INGEST_INGEST_H
@@ -78,7 +78,8 @@ struct ingest {
   struct output output;
   struct counters produced[PRODUCERS_MAX];
   struct counters consumed[CONSUMERS_MAX];
-  counter load[CONSUMERS_MAX]; /* bytes of large files given to a consumer; W: any producer, by RMW */
+  counter
+      load[CONSUMERS_MAX]; /* bytes of large files given to a consumer; W: any producer, by RMW */
   _Atomic uint64_t errors[ERRNO_COUNT]; /* W: any */
   _Atomic uint64_t skipped[SKIP_COUNT]; /* W: any */
   atomic_bool cached_noted;
@@ -92,7 +93,8 @@ struct ingest {
 void ingest_error(struct ingest *in, const struct dir *dir, const char *name, size_t name_bytes,
                   const char *what, int error);
 
-/* Any thread: something that is not read. Said, unless --quiet or one of the kinds that trees are full of. */
+/* Any thread: something that is not read. Said, unless --quiet, or of a kind that trees are full
+ * of. */
 void ingest_skip(struct ingest *in, const struct dir *dir, const char *name, size_t name_bytes,
                  enum skip_kind kind);
 

@@ -16,6 +16,7 @@
 #include "walk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -263,9 +264,21 @@ static int show_features(struct ingest *in)
   return EXIT_TROUBLE;
 }
 
+/* A standard descriptor that is closed must not become one of ours, written to by mistake: writing
+ * to these placeholders fails, as it would to a closed one. */
+static void keep_standard_descriptors(void)
+{
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+    if (fcntl(fd, F_GETFD) < 0)
+      (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 int main(int argc, char **argv)
 {
   struct options options;
+
+  keep_standard_descriptors();
   int status = options_parse(&options, argc, argv);
 
   if (status >= 0)

@@ -5,12 +5,11 @@
 
 #include <sqcq/sqcq.h>
 
-#include <errno.h>
 #include <getopt.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
   OPT_DIRECT = 256,
@@ -62,10 +61,13 @@ static const char help_text[] =
     "  -h, --help              print this and end\n"
     "      --version           print the version and end\n"
     "\n"
-    "Lines come in any order. Where a path has a newline, its line starts with a backslash, and in\n"
-    "the path \\n stands for the newline and \\\\ for a backslash. xxhsum -c understands that from\n"
+    "Lines come in any order. Where a path has a newline, its line starts with a backslash, and "
+    "in\n"
+    "the path \\n stands for the newline and \\\\ for a backslash. xxhsum -c understands that "
+    "from\n"
     "0.8.2 on; 0.8.1 has no form for such names, and none has one for a path of more than 32 000\n"
-    "bytes (reported, not printed) or that is just \"stdin\" (say ./stdin). In JSON a path that is\n"
+    "bytes (reported, not printed) or that is just \"stdin\" (say ./stdin). In JSON a path that "
+    "is\n"
     "not UTF-8 has U+FFFD for each wrong byte, and its bytes in hexadecimal as \"path_hex\".\n"
     "\n"
     "Exit status: 0 all was read; 1 something could not be read or written; 2 wrong command line;\n"
@@ -215,14 +217,22 @@ static int settle(struct options *options)
   return -1;
 }
 
+/* The CPUs this process may run on, 1 to 8. */
+static unsigned cpu_count(void)
+{
+  cpu_set_t set;
+  int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+
+  return count < 1 ? 1 : count > 8 ? 8 : (unsigned)count;
+}
+
 int options_parse(struct options *options, int argc, char **argv)
 {
-  long cpus = sysconf(_SC_NPROCESSORS_ONLN);
   int option;
 
   *options = (struct options){
       .producers = 2,
-      .consumers = cpus < 1 ? 1 : cpus > 8 ? 8 : (unsigned)cpus,
+      .consumers = cpu_count(),
       .block_bytes = 128u << 10,
   };
   while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {

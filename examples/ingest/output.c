@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* xxhsum -c stops reading a list at a line longer than 32 KiB; this leaves room for the rest of it. */
+/* xxhsum -c gives up a list at a line of more than 32 KiB: this leaves room for its other parts. */
 #define LISTED_PATH_MAX 32000u
 
 void output_init(struct output *output)

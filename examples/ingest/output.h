@@ -2,8 +2,8 @@
  * Standard output. Each consumer collects whole lines in a string of its own; output_write() puts
  * them out under one lock. Doorway: consumers, and main for the summary.
  *
- * A reader that is slow makes write() wait, and with it the consumers, then the producers: nothing is
- * lost. One that is gone makes everything end: the first error stays in `error`.
+ * A reader that is slow makes write() wait, and with it the consumers, then the producers: nothing
+ * is lost. One that is gone makes everything end: the first error stays in `error`.
  */
 #ifndef INGEST_OUTPUT_H
 #define INGEST_OUTPUT_H
@@ -19,8 +19,9 @@ struct slot;
 
 struct output {
   pthread_mutex_t lock;
-  atomic_int error;      /* errno of the first write that failed; 0 */
-  atomic_bool abandoned; /* W: main; write no more: the reader does not read, and we were told to end */
+  atomic_int error; /* errno of the first write that failed; 0 */
+  atomic_bool
+      abandoned; /* W: main; write no more: the reader does not read, and we were told to end */
 };
 
 void output_init(struct output *output);

@@ -58,8 +58,7 @@ int64_t progress_draw(struct progress *progress, const struct ingest *in)
   text_size(&line, progress->rate);
   text_adds(&line, "/s");
   add_time_left(&line, in, totals.bytes, progress->rate);
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 &&
-      line.length >= size.ws_col)
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && line.length >= size.ws_col)
     line.length = size.ws_col - 1u; /* it must not wrap: it could not be taken away */
   term_progress(&line);
   text_free(&line);

@@ -10,9 +10,9 @@
 
 struct progress {
   bool on;
-  int64_t drawn; /* when */
+  int64_t drawn;  /* when */
   uint64_t bytes; /* by then */
-  double rate;   /* bytes a second, smoothed */
+  double rate;    /* bytes a second, smoothed */
 };
 
 void progress_init(struct progress *progress, const struct options *options);

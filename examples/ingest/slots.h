@@ -39,21 +39,22 @@ struct block {
   bool last; /* the file ends with these bytes */
 };
 
-/* One open file. Written by the producer until its first request is accepted, by the file's consumer
- * from the first completion on: the engine hands it over. */
+/* One open file. Written by the producer until its first request is accepted, by the file's
+ * consumer from the first completion on: the engine hands it over. */
 struct slot {
   XXH3_state_t *hash; /* constant */
   sqcq_buffer own;    /* constant: the buffer that always belongs to this slot */
   uint32_t index;     /* constant */
   uint32_t consumer;
   sqcq_file file;
-  struct dir *dir; /* holds a reference; NULL: the working directory */
+  struct dir *dir;    /* holds a reference; NULL: the working directory */
   uint64_t size_hint; /* when it was found; 0: unknown. Never trusted for more than it says */
   uint64_t next;      /* first offset not asked for */
   uint64_t total;     /* bytes consumed */
   uint64_t lines;
   uint64_t digest;
-  uint32_t head; /* free-running: blocks head to tail - 1 are asked for or ready, at [number % WINDOW_MAX] */
+  /* Blocks head to tail - 1 are asked for or ready, at [number % WINDOW_MAX]; free-running. */
+  uint32_t head;
   uint32_t tail;
   uint32_t asked;  /* reads that will yet complete, or wait to be requested */
   uint32_t spares; /* buffers in spare[] */
@@ -70,7 +71,7 @@ struct slot {
 
 struct slots {
   struct slot *all; /* constant */
-  uint32_t count; /* constant */
+  uint32_t count;   /* constant */
   pthread_mutex_t lock;
   pthread_cond_t room;
   /* Under the lock. */

@@ -6,11 +6,11 @@
  * counts or hashes them in the order of the file.
  *
  * Where a file ends is found by reading, not from its size: files grow and shrink, and those of
- * /proc say 0. A result of 0 is the end. One thing saves that last read: a read that asked for more than
- * the rest of the file and got bytes exactly up to the size it had when it was found. The kernel looked for
- * more and there was none, and the size says that this is no accident of a short read; a file
- * that grows later than that has been read before it grew. Anything else (a short read elsewhere, a
- * last block that was filled to the brim, a size of 0) is asked again.
+ * /proc say 0. A result of 0 is the end. One thing saves that last read: a read that asked for
+ * more than the rest of the file and got bytes exactly up to the size it had when it was found.
+ * The kernel looked for more and there was none, and the size says that this is no accident of a
+ * short read; a file that grows later than that has been read before it grew. Anything else (a
+ * short read elsewhere, a last block that was filled to the brim, a size of 0) is asked again.
  */
 #ifndef INGEST_STREAM_H
 #define INGEST_STREAM_H

@@ -2,10 +2,11 @@
  * Sums, the summary and --features. Room: main.
  *
  * System calls for each read, of which there are two sorts:
- *   engine   io_uring_enter, writes to its eventfd, futex wakes and waits of consumers, and what the
- *            I/O thread does besides (closing files, the file table): sqcq_engine_stats().
- *   program  openat, fcntl and fstat of sqcq_file_open(); fstatat and getdents64 of the walk; openat, fstat and
- *            close of directories; write. Not the futexes of its own locks, nor what set-up takes.
+ *   engine   io_uring_enter, writes to its eventfd, futex wakes and waits of consumers, and what
+ *            the I/O thread does besides (closing files, the file table): sqcq_engine_stats().
+ *   program  openat, fcntl and fstat of sqcq_file_open(); fstatat and getdents64 of the walk;
+ *            openat, fstat and close of directories; write. Not the futexes of its own locks, nor
+ *            what set-up takes.
  */
 #include "summary.h"
 
@@ -90,18 +91,17 @@ static void add_refusals(struct text *out, const struct sqcq_stats *s, bool json
     const char *name;
     uint64_t count;
   } kinds[] = {
-      {"again", s->refused_again},       {"full", s->refused_full},
-      {"closed", s->refused_closed},     {"stopping", s->refused_stopping},
-      {"file", s->refused_file},         {"buffer", s->refused_buffer},
-      {"invalid", s->refused_invalid},   {"no_buffers", s->refused_no_buffers},
+      {"again", s->refused_again},     {"full", s->refused_full},
+      {"closed", s->refused_closed},   {"stopping", s->refused_stopping},
+      {"file", s->refused_file},       {"buffer", s->refused_buffer},
+      {"invalid", s->refused_invalid}, {"no_buffers", s->refused_no_buffers},
   };
   const char *gap = "";
 
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
     if (!json && kinds[i].count == 0)
       continue;
-    text_format(out, json ? "%s\"%s\":%llu" : "%s%s %llu", gap, kinds[i].name,
-                (ull)kinds[i].count);
+    text_format(out, json ? "%s\"%s\":%llu" : "%s%s %llu", gap, kinds[i].name, (ull)kinds[i].count);
     gap = json ? "," : ", ";
   }
 }
@@ -119,10 +119,12 @@ static void print_text(const struct ingest *in, const struct totals *t, const st
   text_format(&out, ") in %.3f s: ", seconds);
   text_size(&out, (double)t->bytes / seconds);
   text_format(&out, "/s, %.0f files/s\n", (double)t->files / seconds);
-  text_format(&out, "  directories   %llu\n  reads         %llu, of them short and asked again %llu\n",
+  text_format(&out,
+              "  directories   %llu\n  reads         %llu, of them short and asked again %llu\n",
               (ull)t->directories, (ull)s->completed, (ull)t->short_reads);
-  text_format(&out, "  system calls  %.2f for each read: engine %.2f (enter, wake, close), "
-                    "program %.2f (open, stat, getdents, write)\n",
+  text_format(&out,
+              "  system calls  %.2f for each read: engine %.2f (enter, wake, close), "
+              "program %.2f (open, stat, getdents, write)\n",
               (double)(engine + t->syscalls) / reads, (double)engine / reads,
               (double)t->syscalls / reads);
   text_adds(&out, "  refusals      ");

@@ -20,8 +20,8 @@ struct totals {
 /* Any thread, at any time: the sums of all threads' counters so far. */
 void totals_get(struct totals *totals, const struct ingest *in);
 
-/* The summary: text to standard error, or an object to standard output. `signal`: what ended the run early;
- * 0: nothing. After all threads have ended. */
+/* The summary: text to standard error, or an object to standard output. `signal`: what ended the
+ * run early; 0: nothing. After all threads have ended. */
 void summary_print(struct ingest *in, int64_t elapsed_ns, int signal);
 
 /* --features: what the engine uses of this kernel, on standard output. 0 or -1: write error. */

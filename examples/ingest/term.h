@@ -1,6 +1,6 @@
 /*
- * Standard error: messages, and the progress line that must never mix with them or with lines on the
- * same terminal. Doorway: any thread, one lock.
+ * Standard error: messages, and the progress line that must never mix with them or with lines on
+ * the same terminal. Doorway: any thread, one lock.
  */
 #ifndef INGEST_TERM_H
 #define INGEST_TERM_H

@@ -2,11 +2,11 @@
  * Directories while they are walked: names, and a bounded set of open descriptors. Doorway: the
  * producers share it, and consumers give back the references that files hold.
  *
- * A directory knows its parent and its own name, so the path of a file is put together only where it
- * is printed, and no path is ever given to the kernel: everything is opened relative to the
+ * A directory knows its parent and its own name, so the path of a file is put together only where
+ * it is printed, and no path is ever given to the kernel: everything is opened relative to the
  * directory it is in, however deep that is. Of the directories that wait for sub-directories to
- * be opened only so many stay open; one that was closed is opened again from above when it is needed
- * (and refused where another directory has taken its place).
+ * be opened only so many stay open; one that was closed is opened again from above when it is
+ * needed (and refused where another directory has taken its place).
  */
 #ifndef INGEST_TREE_H
 #define INGEST_TREE_H
@@ -28,11 +28,11 @@ struct dir {
   dev_t dev;
   ino_t ino;
   /* Under tree->lock. */
-  int fd;             /* -1: not open */
-  unsigned pins;      /* who needs fd just now; 0: on the list of idle ones */
-  unsigned kids;      /* children that are still to be opened */
-  bool read;          /* no more children will be found */
-  struct dir *newer;  /* of the list of idle ones */
+  int fd;            /* -1: not open */
+  unsigned pins;     /* who needs fd just now; 0: on the list of idle ones */
+  unsigned kids;     /* children that are still to be opened */
+  bool read;         /* no more children will be found */
+  struct dir *newer; /* of the list of idle ones */
   struct dir *older;
   size_t name_bytes;
   char name[];
@@ -44,7 +44,7 @@ struct tree {
   struct dir *oldest;
   unsigned open;
   unsigned open_max;
-  bool follow;                   /* constant: symbolic links are followed */
+  bool follow;                    /* constant: symbolic links are followed */
   _Atomic unsigned long syscalls; /* openat, fstat and close of directories */
 };
 

@@ -2,8 +2,8 @@
  * The walking half of the producers: directories to visit. Doorway between producers.
  *
  * A stack, so that the walk goes down before it goes on, and what waits is about the width of the
- * directories along one path, not of the tree. A directory with very many sub-directories is left in the
- * middle and gone on with later, so even that is bounded.
+ * directories along one path, not of the tree. A directory with very many sub-directories is left
+ * in the middle and gone on with later, so even that is bounded.
  */
 #ifndef INGEST_WALK_H
 #define INGEST_WALK_H

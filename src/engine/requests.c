@@ -16,7 +16,6 @@ int sqcq__requests_init(struct sqcq__requests *requests, uint32_t credits, uint3
   *requests = (struct sqcq__requests){.capacity = capacity,
                                       .channel_count = channel_count,
                                       .depth = depth,
-                                      .reserved = channel_count,
                                       .rotation_head = NO_CHANNEL,
                                       .rotation_tail = NO_CHANNEL};
   requests->slots = sqcq__mem_new(capacity, sizeof(*requests->slots));
@@ -104,7 +103,6 @@ void sqcq__requests_accept(struct sqcq__requests *requests, const struct sqcq__c
   SQCQ_ASSERT(slot->state == SQCQ__SLOT_FREE && channel < requests->channel_count);
   if (lineup->waiting == 0 && lineup->flying == 0) {
     /* Perhaps the first request of a new channel here. Its bounds came with the credit. */
-    requests->reserved += channels[channel].inflight_min - lineup->inflight_min;
     lineup->inflight_min = channels[channel].inflight_min;
     lineup->inflight_max = channels[channel].inflight_max;
   }
@@ -338,6 +336,5 @@ void sqcq__requests_forget(struct sqcq__requests *requests, uint32_t channel)
   struct sqcq__lineup *lineup = &requests->lineups[channel];
 
   SQCQ_ASSERT(lineup->waiting == 0 && lineup->flying == 0);
-  requests->reserved -= lineup->inflight_min - 1;
   lineup->inflight_min = 1;
 }

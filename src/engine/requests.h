@@ -70,7 +70,7 @@ struct sqcq__requests {
   uint32_t depth;
   uint32_t flying_count;
   uint32_t waiting_count;
-  uint32_t reserved;       /* of the depth, for channels: the sum of inflight_min */
+  uint32_t reserved;       /* of the depth, for channels; set by the caller before start */
   uint32_t reserved_used;  /* the sum of min(flying, inflight_min) */
   uint32_t cancels_wanted; /* slots with cancel_wanted */
   uint32_t cancels_out;

@@ -142,6 +142,9 @@ static void start(struct sqcq_engine *engine)
   struct sqcq__requests *requests = &engine->io.requests;
   uint32_t started = 0;
 
+  /* What channels have been promised of the depth; relaxed: a number, and what a channel that is
+   * just being made gets it cannot have asked for yet. */
+  requests->reserved = requests->depth - sqcq__load_relaxed(&engine->depth_left);
   while (requests->waiting_count > 0) {
     struct sqcq__read_target target;
     struct sqcq__slot *slot = sqcq__requests_start(requests);
@@ -181,11 +184,10 @@ static void arm_wake(struct sqcq_engine *engine)
 
   if (io->wake_armed || polls_device(engine))
     return;
-  if (!io->wake_multishot) {
-    /* A one-shot poll is level triggered: what woke us last must not wake us again. */
-    sqcq__sleeper_reset(&engine->sleeper);
-    sqcq__count(&engine->stats.syscalls_control, 1);
-  }
+  /* What woke us last must not wake us again at once. Whoever writes from here on has published
+   * before, and is seen by the look after the announcement. */
+  sqcq__sleeper_reset(&engine->sleeper);
+  sqcq__count(&engine->stats.syscalls_control, 1);
   sqe = sqcq__ring_sqe(engine->ring);
   if (sqe == NULL)
     return;
@@ -394,7 +396,7 @@ int sqcq__turn_wait(struct sqcq_engine *engine, int64_t timeout_ns)
     now = sqcq__now();
     if (deadline >= 0 && now >= deadline)
       return 0;
-    if (engine->io.hurry || engine->config.user.idle == SQCQ_IDLE_BUSY)
+    if ((engine->io.hurry && !engine->io.nap) || engine->config.user.idle == SQCQ_IDLE_BUSY)
       continue;
     if (!engine->io.nap && (has_work(engine) || (engine->config.user.idle == SQCQ_IDLE_SPIN_SLEEP &&
                                                  spin_for_work(engine, &now))))

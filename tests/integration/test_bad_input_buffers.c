@@ -202,10 +202,8 @@ static void unwrap_with_bad_argument_is_refused(void **state)
 {
   sqcq_buffer buffer = rig_buffer(&rig);
   sqcq_buffer gone;
-  struct sqcq_read read = {.file = rig.file,
-                           .buffer = wrapped,
-                           .channel = rig.channel,
-                           .length = STAMP_PAGE};
+  struct sqcq_read read = {
+      .file = rig.file, .buffer = wrapped, .channel = rig.channel, .length = STAMP_PAGE};
 
   assert_refused(&rig, sqcq_buffer_unwrap(NULL, wrapped), -EINVAL);
   assert_refused(&rig, sqcq_buffer_unwrap(rig.engine, foreign), -EINVAL);

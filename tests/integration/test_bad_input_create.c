@@ -64,7 +64,13 @@ static void create_with_field_out_of_range_is_refused(void **state)
     const char *name;
     uint32_t values[4]; /* up to a 0 behind the first */
   } cases[] = {
-#define FIELD(field, ...) {offsetof(struct sqcq_engine_config, field), #field, {__VA_ARGS__}}
+#define FIELD(field, ...)                                                                          \
+  {                                                                                                \
+    offsetof(struct sqcq_engine_config, field), #field,                                            \
+    {                                                                                              \
+      __VA_ARGS__                                                                                  \
+    }                                                                                              \
+  }
       FIELD(flags, 1u << 4, 1u << 31, UINT32_MAX),
       FIELD(depth, 0),
       FIELD(depth, 3, 33, UINT32_MAX),
@@ -137,7 +143,7 @@ static void create_with_smaller_config_takes_defaults_for_the_rest(void **state)
   config.flags = 0;
   config.depth = 4;
   assert_ok(sqcq_engine_create(&engine, &config, NULL));
-  assert_int_equal(engine->config.user.channels_max, 4);
+  assert_int_equal(engine->config.user.channels_max, 1); /* a quarter of the depth */
   assert_int_equal(engine->config.user.requests_max, 4096);
   assert_ok(sqcq_engine_destroy(engine, NULL));
 }
@@ -254,9 +260,10 @@ static void channel_create_beyond_what_is_left_is_refused(void **state)
 {
   /* The rig's channel has 16 of 64 credits; each of 4 channels is sure of one place of 32. */
   refuse_channel(&(struct sqcq_channel_config){.size = 16, .capacity = 49}, -ENOSPC);
-  refuse_channel(&(struct sqcq_channel_config){
-                     .size = 16, .capacity = 1, .inflight_max = 32, .inflight_min = 30},
-                 -ENOSPC);
+  refuse_channel(
+      &(struct sqcq_channel_config){
+          .size = 16, .capacity = 1, .inflight_max = 32, .inflight_min = 30},
+      -ENOSPC);
 }
 
 static void channel_destroy_with_bad_argument_is_refused(void **state)

@@ -138,8 +138,8 @@ static void open_null_is_refused(void **state)
 
 static void open_with_bad_flags_is_refused(void **state)
 {
-  static const int bad[] = {O_WRONLY, O_RDWR,   O_ACCMODE, O_CREAT,  O_TRUNC,
-                            O_APPEND, O_PATH,   O_TMPFILE, O_CREAT | O_EXCL};
+  static const int bad[] = {O_WRONLY, O_RDWR, O_ACCMODE, O_CREAT,         O_TRUNC,
+                            O_APPEND, O_PATH, O_TMPFILE, O_CREAT | O_EXCL};
   struct stat status;
   char *fresh = temp_path(&rig.dir, "fresh");
   char *path = temp_path(&rig.dir, "stamped");

@@ -106,18 +106,10 @@ static void request_with_bad_length_is_refused(void **state)
   static const struct {
     uint32_t length, offset;
   } bad[] = {
-      {0, 0},
-      {0, STAMP_PAGE},
-      {STAMP_PAGE + 1, 0},
-      {STAMP_PAGE, 1},
-      {1, STAMP_PAGE},
-      {1, STAMP_PAGE + 1},
-      {1, UINT32_MAX},
-      {UINT32_MAX, 0},
-      {UINT32_MAX, 1}, /* their sum wraps around */
-      {2, UINT32_MAX},
-      {SQCQ_LENGTH_MAX, 0},
-      {SQCQ_LENGTH_MAX + 1, 0},
+      {0, 0},          {0, STAMP_PAGE},      {STAMP_PAGE + 1, 0},
+      {STAMP_PAGE, 1}, {1, STAMP_PAGE},      {1, STAMP_PAGE + 1},
+      {1, UINT32_MAX}, {UINT32_MAX, 0},      {UINT32_MAX, 1}, /* their sum wraps around */
+      {2, UINT32_MAX}, {SQCQ_LENGTH_MAX, 0}, {SQCQ_LENGTH_MAX + 1, 0},
   };
 
   for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -315,8 +307,8 @@ static void request_unaligned_with_o_direct_gets_the_kernels_answer(void **state
   assert_int_equal(posix_memalign(&memory, STAMP_PAGE, 2 * STAMP_PAGE), 0);
   assert_ok(sqcq_file_add(rig.engine, fd, &read.file));
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-    ssize_t said = pread(fd, (char *)memory + cases[i].buffer_offset, cases[i].length,
-                         (off_t)cases[i].offset);
+    ssize_t said =
+        pread(fd, (char *)memory + cases[i].buffer_offset, cases[i].length, (off_t)cases[i].offset);
     int32_t expected = said < 0 ? -errno : (int32_t)said;
 
     read.length = cases[i].length;

@@ -121,8 +121,8 @@ static void stats_with_bad_argument_are_refused(void **state)
   assert_memory_equal(&stats.refused_again, &same.refused_again,
                       sizeof(stats) - sizeof(stats.accepted));
   memset(&larger, 0xee, sizeof(larger));
-  assert_ok(sqcq_engine_stats(rig.engine, &larger.stats,
-                              sizeof(larger.stats) + sizeof(larger.beyond)));
+  assert_ok(
+      sqcq_engine_stats(rig.engine, &larger.stats, sizeof(larger.stats) + sizeof(larger.beyond)));
   assert_int_equal(larger.beyond[0], 0);
   assert_int_equal(larger.beyond[1], 0);
   assert_true(larger.behind == UINT64_C(0xeeeeeeeeeeeeeeee));
@@ -150,10 +150,9 @@ static void features_with_bad_argument_are_refused(void **state)
 
 static void strerror_knows_every_number(void **state)
 {
-  static const int documented[] = {EAGAIN, EXFULL, EPIPE,   ENOBUFS, ESHUTDOWN, EBADF,
-                                   ESTALE, EBUSY,  EINVAL,  EDEADLK, EPERM,     ENOSPC,
-                                   ENOSYS, ENOMEM, ENFILE,  EMFILE,  EISDIR,    EOPNOTSUPP,
-                                   EINTR,  ECANCELED};
+  static const int documented[] = {EAGAIN, EXFULL, EPIPE,   ENOBUFS,    ESHUTDOWN, EBADF,    ESTALE,
+                                   EBUSY,  EINVAL, EDEADLK, EPERM,      ENOSPC,    ENOSYS,   ENOMEM,
+                                   ENFILE, EMFILE, EISDIR,  EOPNOTSUPP, EINTR,     ECANCELED};
 
   for (size_t i = 0; i < sizeof(documented) / sizeof(documented[0]); i++) {
     const char *text = sqcq_strerror(-documented[i]);
@@ -194,14 +193,10 @@ static void refusals_leave_errno_alone(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      CASE(turn_with_bad_argument_is_refused),
-      CASE(stop_with_bad_argument_is_refused),
-      CASE(taking_with_bad_argument_is_refused),
-      CASE(stats_with_bad_argument_are_refused),
-      CASE(features_with_bad_argument_are_refused),
-      CASE(strerror_knows_every_number),
-      CASE(version_is_that_of_the_header),
-      CASE(refusals_leave_errno_alone),
+      CASE(turn_with_bad_argument_is_refused),      CASE(stop_with_bad_argument_is_refused),
+      CASE(taking_with_bad_argument_is_refused),    CASE(stats_with_bad_argument_are_refused),
+      CASE(features_with_bad_argument_are_refused), CASE(strerror_knows_every_number),
+      CASE(version_is_that_of_the_header),          CASE(refusals_leave_errno_alone),
   };
 
   require_io_uring();

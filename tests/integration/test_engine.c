@@ -280,7 +280,7 @@ static void stats_add_up(void **state)
 
   rig_make(&rig);
   for (uint64_t i = 0; i < rounds; i++)
-    rig_prove(&rig); /* 16 pages and one refusal */
+    rig_prove(&rig);                                 /* 16 pages and one refusal */
   struct sqcq_read read = rig_page(&rig, RIG_PAGES); /* the end of the file */
   assert_ok(sqcq_request(rig.engine, &read));
   rig_take(&rig, &completion, 1);
@@ -314,8 +314,8 @@ static void check_features(struct sqcq_engine *engine, uint32_t flags)
   assert_in_range(count, 1, 32);
   for (int i = 0; i < count; i++) {
     const struct sqcq_feature *feature = &features[i];
-    bool defers = strcmp(feature->name, "DEFER_TASKRUN") == 0 ||
-                  strcmp(feature->name, "SINGLE_ISSUER") == 0;
+    bool defers =
+        strcmp(feature->name, "DEFER_TASKRUN") == 0 || strcmp(feature->name, "SINGLE_ISSUER") == 0;
 
     assert_true(feature->name[0] != '\0');
     assert_true(feature->state <= SQCQ_FEATURE_REFUSED);

@@ -103,7 +103,7 @@ static void run_with_threads(const struct sqcq_engine_config *config)
   struct io_thread io;
   struct rig rig;
   pthread_t producers[2];
-  uint32_t count = SANITIZED ? 300 : 3000;
+  uint32_t count = SANITIZED ? 100 : 600;
 
   rig_make_with(&rig, config, RIG_CAPACITY);
   io_thread_start(&io, rig.engine);
@@ -282,10 +282,8 @@ static void iopoll_engine_takes_only_direct_files(void **state)
   assert_int_equal(fds_count(), open_before);
   int opened = sqcq_file_open(engine, AT_FDCWD, path, O_DIRECT, &file);
   for (uint64_t page = 0; opened == 0 && page < RIG_PAGES; page++) {
-    struct sqcq_read read = {.file = file,
-                             .channel = channel,
-                             .offset = page * STAMP_PAGE,
-                             .length = STAMP_PAGE};
+    struct sqcq_read read = {
+        .file = file, .channel = channel, .offset = page * STAMP_PAGE, .length = STAMP_PAGE};
     int n;
 
     assert_count(sqcq_buffer_acquire(engine, pool, &read.buffer, 1), 1);

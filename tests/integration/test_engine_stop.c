@@ -41,8 +41,8 @@ static void silent_end(struct silent *silent)
   uint32_t seen = 0;
   uint32_t unsubmitted = 0;
 
-  assert_count(sqcq_channel_wait(rig->engine, rig->channel, completions, RIG_CAPACITY,
-                                 RIG_CAPACITY, SQCQ_FOREVER),
+  assert_count(sqcq_channel_wait(rig->engine, rig->channel, completions, RIG_CAPACITY, RIG_CAPACITY,
+                                 SQCQ_FOREVER),
                RIG_CAPACITY);
   for (uint32_t i = 0; i < RIG_CAPACITY; i++) {
     assert_true(completions[i].result == -ECANCELED || completions[i].result == -EINTR);
@@ -174,8 +174,7 @@ static void stop_drain_reads_what_was_accepted(void **state)
   assert_refused(&rig, sqcq_request(rig.engine, &late), -ESHUTDOWN);
   assert_int_equal(rig_stats(&rig).refused_stopping, 2);
   rig_release(&rig, late.buffer);
-  assert_count(sqcq_channel_poll(rig.engine, rig.channel, completions, RIG_CAPACITY),
-               RIG_CAPACITY);
+  assert_count(sqcq_channel_poll(rig.engine, rig.channel, completions, RIG_CAPACITY), RIG_CAPACITY);
   for (uint32_t i = 0; i < RIG_CAPACITY; i++) {
     rig_check_page(&completions[i]);
     rig_release(&rig, completions[i].buffer);

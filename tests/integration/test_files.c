@@ -123,10 +123,8 @@ static void nonblocking_pipe_answers_at_once_or_waits(void **state)
 {
   sqcq_buffer buffer = rig_buffer(&rig);
   struct sqcq_completion completion;
-  struct sqcq_read read = {.buffer = buffer,
-                           .channel = rig.channel,
-                           .offset = SQCQ_OFFSET_CURRENT,
-                           .length = 10};
+  struct sqcq_read read = {
+      .buffer = buffer, .channel = rig.channel, .offset = SQCQ_OFFSET_CURRENT, .length = 10};
   int ends[2];
 
   assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);

@@ -215,8 +215,7 @@ static void remove_cancel_answers_what_never_reached_the_kernel(void **state)
     assert_int_equal(completions[i].flags,
                      SQCQ_COMPLETION_UNSUBMITTED | SQCQ_COMPLETION_FILE_REMOVED);
     assert_int_equal(completions[i].file.id, file.id);
-    assert_ptr_equal(completions[i].data,
-                     sqcq_buffer_data(rig.engine, completions[i].buffer));
+    assert_ptr_equal(completions[i].data, sqcq_buffer_data(rig.engine, completions[i].buffer));
     seen |= 1u << completions[i].user_data;
     rig_release(&rig, completions[i].buffer);
   }

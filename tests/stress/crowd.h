@@ -1,14 +1,14 @@
 /*
  * What the stress programs of the lock-free parts share: sizes that shrink under sanitizers, a watchdog,
- * threads that start together, and a tormentor, which stops threads wherever they are.
+ * threads that start together, and torment: each thread has a timer that interrupts it anywhere.
  *
  *   SQCQ_SEED=<number>           the random choices of an earlier run; the threads' race is another one
  *   SQCQ_STRESS_PERCENT=<n>      so many rounds of the usual, 100
  *   SQCQ_SOAK_SECONDS=<n>        go on for so long
  *
- * The tormentor sends signals. Their handler gives the CPU away, or stays in there until the other threads
- * have got on: a lock-free step that is left half done must not hold them up. ThreadSanitizer puts signals
- * off to the next call of the C library, so there is no tormentor under it.
+ * The timer's signal handler gives the CPU away, or stays in there until the other threads have got on: a
+ * lock-free step that is left half done must not hold them up, and finds another world when it goes on.
+ * ThreadSanitizer puts signals off to the next call of the C library, so there is none of it there.
  */
 #ifndef SQCQ_TESTS_STRESS_CROWD_H
 #define SQCQ_TESTS_STRESS_CROWD_H
@@ -20,6 +20,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,12 +128,12 @@ struct crowd;
 /* One of the threads; each on lines of its own. */
 struct crowd_member {
   _Alignas(128) struct rng rng;
+  struct rng torment_rng; /* the signal handler's */
   struct crowd *crowd;
   uint32_t index;
   pthread_t thread;
+  timer_t timer;
   atomic_uint progress; /* how often it got something done */
-  atomic_bool park;     /* stay in the signal handler */
-  atomic_bool parked;   /* it does */
   atomic_bool finished;
 };
 
@@ -141,12 +142,11 @@ struct crowd {
   uint32_t count;
   void (*function)(struct crowd_member *);
   struct verdict verdict;
-  atomic_uint arrived; /* at the start, or at a round's */
-  uint32_t steadfast;  /* the first so many are not stopped for long: the others need them */
-  atomic_bool tormenting;
-  struct rng tormentor_rng;
-  pthread_t tormentor;
-  uint64_t parks;
+  atomic_uint arrived;     /* at the start, or at a round's */
+  uint32_t torment_from;   /* members from this one on are interrupted */
+  bool may_stop;           /* and stopped until others have got on */
+  atomic_bool one_stopped; /* not two at a time: they would wait for each other */
+  atomic_uint stops;
 };
 
 static _Thread_local struct crowd_member *crowd_me;
@@ -187,41 +187,11 @@ static inline bool crowd_meet(struct crowd_member *me, uint32_t round)
   return true;
 }
 
-static inline void *crowd_thread(void *argument)
-{
-  struct crowd_member *me = argument;
-
-  crowd_me = me;
-  if (crowd_meet(me, 1))
-    me->crowd->function(me);
-  atomic_store(&me->finished, true);
-  return NULL;
-}
-
 /* ------------------------------------------------------------------------- */
-/* The tormentor                                                             */
+/* Torment                                                                   */
 /* ------------------------------------------------------------------------- */
 
-static inline void crowd_on_signal(int number)
-{
-  struct crowd_member *me = crowd_me;
-  int saved = errno;
-
-  (void)number;
-  if (me != NULL && atomic_load(&me->park)) {
-    struct timespec moment = {.tv_nsec = 20000};
-
-    atomic_store(&me->parked, true);
-    while (atomic_load(&me->park))
-      (void)nanosleep(&moment, NULL);
-    atomic_store(&me->parked, false);
-  } else {
-    (void)sched_yield();
-  }
-  errno = saved;
-}
-
-/* What all but this one have got done; 0 where they are all at their end. */
+/* What all but this one have got done. *left: how many of them are to get on by themselves. */
 static inline uint64_t crowd_others(struct crowd *crowd, uint32_t but, uint32_t *left)
 {
   uint64_t sum = 0;
@@ -230,91 +200,119 @@ static inline uint64_t crowd_others(struct crowd *crowd, uint32_t but, uint32_t 
   for (uint32_t i = 0; i < crowd->count; i++)
     if (i != but) {
       sum += atomic_load_explicit(&crowd->members[i].progress, memory_order_relaxed);
-      *left += !atomic_load(&crowd->members[i].finished);
+      *left += i >= crowd->torment_from && !atomic_load(&crowd->members[i].finished);
     }
   return sum;
 }
 
-/* Stop this one where it is, until the others have got on; they must be able to. */
-static inline void crowd_park(struct crowd *crowd, struct crowd_member *victim)
+/* In a signal handler: stay here until the others have got on. They must be able to. */
+static inline void crowd_stop(struct crowd_member *me)
 {
+  struct crowd *crowd = me->crowd;
   int64_t patience = test_now_ns() + CROWD_PATIENCE_NS;
   uint32_t left;
 
-  atomic_store(&victim->park, true);
-  while (!atomic_load(&victim->parked) && !atomic_load(&victim->finished)) {
-    (void)pthread_kill(victim->thread, SIGUSR1);
-    (void)sched_yield();
-  }
-  uint64_t before = crowd_others(crowd, victim->index, &left);
-  while (left > 0 && crowd_others(crowd, victim->index, &left) < before + 2 &&
-         !verdict_is_bad(&crowd->verdict)) {
+  if (atomic_exchange(&crowd->one_stopped, true))
+    return;
+  uint64_t until = crowd_others(crowd, me->index, &left) + rng_between(&me->torment_rng, 1, 20);
+  while (left > 0 && crowd_others(crowd, me->index, &left) < until && crowd_good(me)) {
     if (test_now_ns() > patience)
       verdict_fail(&crowd->verdict, "thread %u was stopped, and the others do not get on",
-                   victim->index);
+                   me->index);
     (void)sched_yield();
   }
-  crowd->parks++;
-  atomic_store(&victim->park, false);
-  while (atomic_load(&victim->parked))
-    (void)sched_yield();
+  atomic_fetch_add(&crowd->stops, 1);
+  atomic_store(&crowd->one_stopped, false);
 }
 
-static inline void *crowd_torment(void *argument)
+static inline void crowd_on_signal(int number)
 {
-  struct crowd *crowd = argument;
+  struct crowd_member *me = crowd_me;
+  int saved = errno;
 
-  while (atomic_load(&crowd->tormenting)) {
-    struct crowd_member *victim = &crowd->members[rng_below(&crowd->tormentor_rng, crowd->count)];
+  (void)number;
+  if (me != NULL && me->crowd->may_stop && rng_percent(&me->torment_rng, 50))
+    crowd_stop(me);
+  else
+    (void)sched_yield();
+  errno = saved;
+}
 
-    crowd_spin(rng_below(&crowd->tormentor_rng, 2000));
-    if (atomic_load(&victim->finished))
-      (void)sched_yield();
-    else if (victim->index >= crowd->steadfast && rng_percent(&crowd->tormentor_rng, 30))
-      crowd_park(crowd, victim);
-    else
-      (void)pthread_kill(victim->thread, SIGUSR1);
-  }
-  return NULL;
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+static inline bool crowd_is_tormented(const struct crowd_member *me)
+{
+#if defined(CROWD_TSAN)
+  (void)me;
+  return false;
+#else
+  return me->index >= me->crowd->torment_from;
+#endif
+}
+
+static inline void crowd_torment(struct crowd_member *me)
+{
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+  long period = (long)rng_between(&me->torment_rng, 50000, 300000);
+  struct itimerspec when = {.it_interval.tv_nsec = period, .it_value.tv_nsec = period};
+
+  event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+  if (timer_create(CLOCK_MONOTONIC, &event, &me->timer) != 0 ||
+      timer_settime(me->timer, 0, &when, NULL) != 0)
+    crowd_fail(me, "no timer");
 }
 
 /* ------------------------------------------------------------------------- */
 /* All together                                                              */
 /* ------------------------------------------------------------------------- */
 
-enum crowd_torment {
+static inline void *crowd_thread(void *argument)
+{
+  struct crowd_member *me = argument;
+
+  crowd_me = me;
+  if (crowd_meet(me, 1)) {
+    if (crowd_is_tormented(me))
+      crowd_torment(me);
+    me->crowd->function(me);
+    if (crowd_is_tormented(me))
+      (void)timer_delete(me->timer);
+  }
+  atomic_store(&me->finished, true);
+  return NULL;
+}
+
+enum crowd_treatment {
   CROWD_LEFT_ALONE,
-  CROWD_TORMENTED,           /* all of them */
-  CROWD_TORMENTED_BUT_FIRST, /* the others need the first one to get on: it is never stopped for long */
+  CROWD_JOSTLED,          /* made to wait for a moment, anywhere */
+  CROWD_STOPPED,          /* and stopped until others have got on */
+  CROWD_STOPPED_BUT_FIRST /* save for the first one, which sleeps, or which the others need */
 };
 
 /* Start `count` threads, all at once. To be joined with crowd_join(). */
-static inline void crowd_start(struct crowd *crowd, uint32_t count, enum crowd_torment torment,
+static inline void crowd_start(struct crowd *crowd, uint32_t count, enum crowd_treatment treatment,
                                struct rng *rng, void (*function)(struct crowd_member *))
 {
   struct sigaction action = {.sa_handler = crowd_on_signal, .sa_flags = SA_RESTART};
 
-  *crowd = (struct crowd){
-      .count = count, .function = function, .steadfast = torment == CROWD_TORMENTED_BUT_FIRST};
+  *crowd = (struct crowd){.count = count,
+                          .function = function,
+                          .torment_from = treatment == CROWD_LEFT_ALONE ? count : 0,
+                          .may_stop = treatment >= CROWD_STOPPED};
+  if (treatment == CROWD_STOPPED_BUT_FIRST)
+    crowd->torment_from = 1;
   (void)sigaction(SIGUSR1, &action, NULL);
   for (uint32_t i = 0; i < count; i++) {
     crowd->members[i].crowd = crowd;
     crowd->members[i].index = i;
     rng_split(rng, &crowd->members[i].rng);
+    rng_split(rng, &crowd->members[i].torment_rng);
   }
   for (uint32_t i = 0; i < count; i++)
     if (pthread_create(&crowd->members[i].thread, NULL, crowd_thread, &crowd->members[i]) != 0)
       fail_msg("no thread");
-  rng_split(rng, &crowd->tormentor_rng);
-#if defined(CROWD_TSAN)
-  (void)torment;
-#else
-  if (torment != CROWD_LEFT_ALONE) {
-    atomic_store(&crowd->tormenting, true);
-    if (pthread_create(&crowd->tormentor, NULL, crowd_torment, crowd) != 0)
-      fail_msg("no thread");
-  }
-#endif
 }
 
 /* Wait for all; a fault that one of them found fails the test. */
@@ -322,8 +320,6 @@ static inline void crowd_join(struct crowd *crowd)
 {
   for (uint32_t i = 0; i < crowd->count; i++)
     (void)pthread_join(crowd->members[i].thread, NULL);
-  if (atomic_exchange(&crowd->tormenting, false))
-    (void)pthread_join(crowd->tormentor, NULL);
   assert_verdict(&crowd->verdict);
 }
 

@@ -161,7 +161,7 @@ static void credits_of_channels_that_come_and_go_are_all_kept(void **state)
     field.credit.capacity = 2;
     sqcq__store_relaxed(&field.credit.word, sqcq__word(generation, 0));
     atomic_store(&field.generation, generation);
-    crowd_start(&crowd, TAKERS + 1, soak.done % 2 == 0 ? CROWD_TORMENTED : CROWD_LEFT_ALONE, &rng,
+    crowd_start(&crowd, TAKERS + 1, soak.done % 2 == 0 ? CROWD_STOPPED : CROWD_LEFT_ALONE, &rng,
                 play);
     crowd_join(&crowd);
     uint64_t word = sqcq__load_acquire(&field.credit.word);
@@ -170,10 +170,10 @@ static void credits_of_channels_that_come_and_go_are_all_kept(void **state)
     assert_int_equal(atomic_load(&field.outstanding), 0);
     assert_true(atomic_load(&field.taken) > 0);
   }
-  printf("last round: taken %u, refused: full %u, closed %u, lost races %u; parked %llu\n",
+  printf("last round: taken %u, refused: full %u, closed %u, lost races %u; stopped %u\n",
          atomic_load(&field.taken), atomic_load(&field.refused_full),
          atomic_load(&field.refused_closed), atomic_load(&field.refused_again),
-         (unsigned long long)crowd.parks);
+         atomic_load(&crowd.stops));
 }
 
 int main(void)

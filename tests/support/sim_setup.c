@@ -162,8 +162,7 @@ int sqcq__ring_create(struct sqcq__ring **ring, const struct sqcq__ring_config *
   traits->setup_flags = made->setup_flags;
   traits->features = made->plan.config.features;
   traits->timed_enter = made->timed;
-  traits->unregistered_sqpoll =
-      (made->plan.config.features & IORING_FEAT_SQPOLL_NONFIXED) != 0;
+  traits->unregistered_sqpoll = (made->plan.config.features & IORING_FEAT_SQPOLL_NONFIXED) != 0;
   sim__add(made);
   *ring = made;
   return 0;

@@ -11,7 +11,7 @@ ingest=$1
 wanted=$2
 base=${TMPDIR:-/tmp}
 case $wanted in # thousands of files, made and removed: in memory where there is room
-  few_descriptors | vanishing | interrupt | terminate* | slow_reader | closed_pipe | progress | many_* | deep | wide_*)
+  few_descriptors | vanishing | interrupt | terminate* | full_pipe | closed_pipe | progress | many_* | deep | wide_*)
     [ -w /dev/shm ] && [ "$(df -k --output=avail /dev/shm | tail -n 1)" -gt 50000 ] && base=/dev/shm
     ;;
 esac
@@ -32,9 +32,9 @@ cd "$work" || exit 1
 fail()
 {
   printf 'FAILED: %s\n' "$*" >&2
-  for file in err.txt; do
-    [ -s "$work/$file" ] && { printf -- '--- %s\n' "$file"; head -c 4000 "$work/$file"; } >&2
-  done
+  if [ -s "$work/err.txt" ]; then
+    { printf -- '--- err.txt\n'; head -c 4000 "$work/err.txt"; } >&2
+  fi
   exit 1
 }
 
@@ -342,24 +342,24 @@ PYTHON
 case_deep()
 {
   need perl
-  # A comb: 1500 levels of 60 bytes, each with a file and a second directory that waits while the walk
+  # A comb: 700 levels of 60 bytes, each with a file and a second directory that waits while the walk
   # goes down: longer than PATH_MAX, more directories than stay open.
   perl -e 'my $n = shift; mkdir "comb" or die; chdir "comb";
     for my $i (1 .. $n) {
       mkdir "side" and open(my $s, ">", "side/f") or die; print $s "xy"; close $s;
       open(my $f, ">", "f") or die; print $f "x"; close $f;
-      my $d = sprintf("%04d", $i) . "d" x 56; mkdir $d and chdir $d or die "$i: $!" }' 1500 ||
+      my $d = sprintf("%04d", $i) . "d" x 56; mkdir $d and chdir $d or die "$i: $!" }' 700 ||
     fail "cannot make the tree"
   for options in "-p 1" "-p 2 -c 2" "-p 6 -d 8"; do
     # shellcheck disable=SC2086
     run 0 --json $options comb
-    same "$(number files)" 3000 "files ($options)"
-    same "$(number bytes)" 4500 "bytes ($options)"
-    same "$(number directories)" 3001 "directories ($options)"
+    same "$(number files)" 1400 "files ($options)"
+    same "$(number bytes)" 2100 "bytes ($options)"
+    same "$(number directories)" 1401 "directories ($options)"
   done
-  (ulimit -n 90 && run 0 --json comb && same "$(number files)" 3000 "files") || fail "ulimit -n 90"
+  (ulimit -n 90 && run 0 --json comb && same "$(number files)" 1400 "files") || fail "ulimit -n 90"
   run 0 comb
-  same "$(lines_of out.txt)" 3000 "lines"
+  same "$(lines_of out.txt)" 1400 "lines"
   # xxhsum -c reads lines of up to 32 KiB: longer ones are told, not printed.
   run 1 --op=xxh3 comb
   says "list: File name too long"
@@ -425,7 +425,7 @@ case_proc()
   need xxhsum
   local files=()
   for file in /proc/version /proc/filesystems /proc/devices /proc/kallsyms; do
-    [ -r $file ] && files+=($file)
+    [ -r $file ] && files+=("$file")
   done
   [ ${#files[@]} -gt 0 ] || skip "no /proc"
   run 0 --op=xxh3 "${files[@]}"
@@ -597,7 +597,7 @@ case_terminate_unread()
   says "stopped early"
 }
 
-case_slow_reader()
+case_full_pipe()
 {
   small_files 20000
   "$ingest" tree 2>err.txt | while IFS= read -r line; do printf '%s\n' "$line"; done >out.txt
@@ -619,6 +619,9 @@ case_closed_pipe()
     same $? 1 "status with a full disk"
     says "cannot write the output: No space left on device"
   fi
+  "$ingest" tree >&- 2>err.txt
+  same $? 1 "status with standard output closed"
+  says "cannot write the output: Bad file descriptor"
 }
 
 case_progress()

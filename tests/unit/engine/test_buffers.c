@@ -411,7 +411,8 @@ static void pool_slot_is_used_again_with_its_places(void **state)
       assert_int_equal(at(out[n])->size, 200);
     assert_count(sqcq__buffers_release(&buffers, out, count), count);
   }
-  assert_int_equal(sqcq__load_relaxed(&buffers.used), 8); /* no places were lost */
+  /* i % 8 is 3 in the last round: the places of the larger ones before it came back */
+  assert_int_equal(sqcq__load_relaxed(&buffers.used), 4);
 }
 
 static void pool_destroy_with_buffers_out_is_ebusy_and_changes_nothing(void **state)

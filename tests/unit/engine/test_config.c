@@ -15,6 +15,8 @@ static struct sqcq_engine_config good(void)
   struct sqcq_engine_config config;
 
   sqcq_engine_config_init(&config);
+  config.channels_max = 64;  /* a quarter of the depth */
+  config.files_fixed = 1024; /* files_max */
   return config;
 }
 
@@ -63,11 +65,11 @@ static void config_init_gives_the_documented_defaults(void **state)
   assert_int_equal(config.flags, 0);
   assert_int_equal(config.depth, 256);
   assert_int_equal(config.requests_max, 4096);
-  assert_int_equal(config.channels_max, 64);
+  assert_int_equal(config.channels_max, 0); /* by the depth */
   assert_int_equal(config.lanes_shared, cpus < 2 ? 4 : cpus > 32 ? 64 : cpus * 2);
   assert_int_equal(config.lane_slots, 256);
   assert_int_equal(config.files_max, 1024);
-  assert_int_equal(config.files_fixed, 1024);
+  assert_int_equal(config.files_fixed, 0); /* by files_max */
   assert_int_equal(config.pools_max, 16);
   assert_int_equal(config.buffers_max, 4096);
   assert_int_equal(config.idle, SQCQ_IDLE_SPIN_SLEEP);
@@ -112,10 +114,13 @@ static void config_resolve_fits_channels_to_a_small_depth(void **state)
 {
   struct sqcq_engine_config given = {.size = sizeof(given), .depth = 8};
 
-  assert_int_equal(resolve(&given).user.channels_max, 8);
+  /* Each keeps a place of the depth: a quarter of it, at least one channel, and no more than 64. */
+  assert_int_equal(resolve(&given).user.channels_max, 2);
+  given.depth = 2;
+  assert_int_equal(resolve(&given).user.channels_max, 1);
   given.depth = 64;
-  assert_int_equal(resolve(&given).user.channels_max, 64);
-  given.depth = 128;
+  assert_int_equal(resolve(&given).user.channels_max, 16);
+  given.depth = 512;
   assert_int_equal(resolve(&given).user.channels_max, 64);
 }
 

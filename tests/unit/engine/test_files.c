@@ -107,7 +107,7 @@ static void files_add_of_a_regular_file_is_stored(void **state)
 {
   uint64_t handle = add_file();
 
-  assert_int_equal(flags_of(handle), SQCQ__FILE_STORED);
+  assert_int_equal(flags_of(handle), SQCQ__FILE_STORED | SQCQ__FILE_SMALL);
   assert_int_equal(sqcq__handle_tag(handle), TAG);
   assert_ok(sqcq__files_check(&files, handle));
   assert_true(sqcq__files_readable(&files, handle));
@@ -151,7 +151,8 @@ static void files_add_of_one_not_open_for_reading_is_ebadf(void **state)
   assert_int_equal(pipe(ends), 0);
   assert_not_added(ends[1], -EBADF);
   close(ends[0]);
-  assert_int_equal(flags_of(add(open(path, O_RDWR | O_CLOEXEC))), SQCQ__FILE_STORED);
+  assert_int_equal(flags_of(add(open(path, O_RDWR | O_CLOEXEC))),
+                   SQCQ__FILE_STORED | SQCQ__FILE_SMALL);
   free(path);
 }
 
@@ -193,7 +194,7 @@ static void files_add_to_a_polling_engine_takes_direct_storage_only(void **state
   close(ends[1]);
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
   if (fd >= 0) /* not on every file system */
-    assert_int_equal(flags_of(add(fd)), SQCQ__FILE_STORED);
+    assert_int_equal(flags_of(add(fd)), SQCQ__FILE_STORED | SQCQ__FILE_SMALL);
   free(path);
 }
 

@@ -308,17 +308,17 @@ static void close_closes(void **state)
   (void)state;
   fds_look(&before);
   fd = dup(file);
-  sqcq__prep_close(drive_sqe(ring), fd, 1);
+  sqcq__prep_close(drive_sqe(ring), fd, false, 1);
   drive_enter(ring);
   drive_expect(ring, 1, 0);
   assert_true(fds_same(&before));
-  sqcq__prep_close(drive_sqe(ring), fd, 2);
+  sqcq__prep_close(drive_sqe(ring), fd, false, 2);
   drive_enter(ring);
   drive_expect(ring, 2, -EBADF);
 
   sim_now()->hold = SIM_HOLD(SIM_CLOSE);
   fd = dup(file);
-  sqcq__prep_close(drive_sqe(ring), fd, 3);
+  sqcq__prep_close(drive_sqe(ring), fd, false, 3);
   drive_enter(ring);
   assert_false(fds_count() == before.count);
   assert_true(sim_complete_user_data(3, -EIO)); /* what it says does not matter */
@@ -327,7 +327,7 @@ static void close_closes(void **state)
   assert_true(fds_same(&before));
 
   fd = dup(file); /* under way when the ring goes */
-  sqcq__prep_close(drive_sqe(ring), fd, 4);
+  sqcq__prep_close(drive_sqe(ring), fd, false, 4);
   drive_enter(ring);
   drive_close(ring);
   assert_int_equal(fds_count(), before.count - 1);
@@ -335,7 +335,7 @@ static void close_closes(void **state)
 
 static void close_in_flight(void *ring)
 {
-  sqcq__prep_close(drive_sqe(ring), file, 9);
+  sqcq__prep_close(drive_sqe(ring), file, false, 9);
   drive_enter(ring);
 }
 

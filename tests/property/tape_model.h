@@ -1,0 +1,313 @@
+/*
+ * The tape's model: what completions must say, and what must hold after every step.
+ */
+#ifndef SQCQ_TESTS_PROPERTY_TAPE_MODEL_H
+#define SQCQ_TESTS_PROPERTY_TAPE_MODEL_H
+
+#include "tape.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ------------------------------------------------------------------------- */
+/* Entries                                                                   */
+/* ------------------------------------------------------------------------- */
+
+/* A place for one more, or -1. Stale ones are kept as long as there are others, to be tried. */
+#define TAPE_PLACE(array, count, never, dead)                                                      \
+  do {                                                                                             \
+    for (uint32_t i = 0; i < (count); i++)                                                         \
+      if (never)                                                                                   \
+        return (int)i;                                                                             \
+    for (uint32_t i = 0; i < (count); i++)                                                         \
+      if (dead)                                                                                    \
+        return (int)i;                                                                             \
+    return -1;                                                                                     \
+  } while (0)
+
+static inline int tape_channel_place(const struct tape *tape)
+{
+  TAPE_PLACE(tape->channels, TAPE_CHANNELS, tape->channels[i].state == TAPE_NONE,
+             tape->channels[i].state == TAPE_DEAD);
+}
+
+static inline int tape_file_place(const struct tape *tape)
+{
+  TAPE_PLACE(tape->files, TAPE_FILES, tape->files[i].state == TAPE_NONE,
+             tape->files[i].state == TAPE_CLOSED && tape->files[i].refs == 0);
+}
+
+static inline int tape_pool_place(const struct tape *tape)
+{
+  TAPE_PLACE(tape->pools, TAPE_POOLS, tape->pools[i].state == TAPE_NONE,
+             tape->pools[i].state == TAPE_DEAD);
+}
+
+static inline int tape_buffer_place(const struct tape *tape)
+{
+  TAPE_PLACE(tape->buffers, TAPE_BUFFERS, !tape->buffers[i].used,
+             tape->buffers[i].owner == TAPE_STALE);
+}
+
+static inline struct tape_request *tape_request_place(struct tape *tape)
+{
+  for (uint32_t i = 0; i < TAPE_REQUESTS; i++)
+    if (!tape->requests[i].pending)
+      return &tape->requests[i];
+  tape_fail(tape, "the model has no room for one more request");
+}
+
+static inline bool tape_stopped(const struct tape *tape)
+{
+  return sqcq__phase(tape->engine) == SQCQ__PHASE_STOPPED;
+}
+
+static inline struct sqcq__channel *tape_inner_channel(const struct tape *tape,
+                                                       const struct tape_channel *channel)
+{
+  return &tape->engine->channels[sqcq__handle_index(channel->handle.id)];
+}
+
+static inline uint32_t tape_unread(const struct tape *tape, const struct tape_channel *channel)
+{
+  return channel->state == TAPE_DEAD ? 0 : sqcq__channel_unread(tape_inner_channel(tape, channel));
+}
+
+static inline uint32_t tape_unread_all(const struct tape *tape)
+{
+  uint32_t sum = 0;
+
+  for (uint32_t i = 0; i < TAPE_CHANNELS; i++)
+    if (tape->channels[i].state != TAPE_NONE)
+      sum += tape_unread(tape, &tape->channels[i]);
+  return sum;
+}
+
+/* ------------------------------------------------------------------------- */
+/* What a completion says                                                    */
+/* ------------------------------------------------------------------------- */
+
+static inline uint8_t tape_byte(const struct tape_source *source, uint64_t offset)
+{
+  return source->stamped ? stamp_byte(source->tag, offset) : 0;
+}
+
+/* Whether these bytes stand somewhere in what was written to the pipe. */
+static inline bool tape_in_pipe(const struct tape_source *source, const unsigned char *data,
+                                uint32_t length)
+{
+  for (uint64_t at = 0; at + length <= source->size; at++) {
+    uint32_t same = 0;
+
+    while (same < length && data[same] == tape_byte(source, at + same))
+      same++;
+    if (same == length)
+      return true;
+  }
+  return false;
+}
+
+static inline void tape_check_data(struct tape *tape, const struct tape_request *request,
+                                   int32_t result)
+{
+  uint32_t n = result > 0 ? (uint32_t)result : 0;
+  struct tape_source *source = &tape->sources[tape->files[request->file].source];
+  const struct tape_buffer *buffer = &tape->buffers[request->buffer];
+  const unsigned char *data = buffer->memory + request->buffer_offset;
+
+  tape_check(tape, n <= request->length, "%u bytes of %u", n, request->length);
+  for (uint32_t i = 0; i < buffer->size; i++)
+    if (i < request->buffer_offset || i >= request->buffer_offset + n)
+      tape_check(tape, buffer->memory[i] == TAPE_GUARD, "byte %u beside a read was written", i);
+  if (result < 0)
+    return;
+  if (source->pipe) {
+    source->got += n;
+    tape_check(tape, source->got <= source->size, "more was read than written");
+    tape_check(tape, n > 0 || source->writer < 0, "end of a pipe that is open");
+    tape_check(tape, tape_in_pipe(source, data, n), "bytes that were never in the pipe");
+    return;
+  }
+  if (request->offset == SQCQ_OFFSET_CURRENT)
+    return;
+  uint64_t left = request->offset < source->size ? source->size - request->offset : 0;
+  uint64_t all = left < request->length ? left : request->length;
+  tape_check(tape, n <= all && (n > 0 || all == 0), "%u bytes of %u", n, (uint32_t)all);
+  tape_check(tape, tape->unruly || n == all, "a short read by an orderly kernel");
+  for (uint32_t i = 0; i < n; i++)
+    tape_check(tape, data[i] == tape_byte(source, request->offset + i), "byte %u is wrong", i);
+}
+
+static inline void tape_check_failure(struct tape *tape, const struct sqcq_completion *completion,
+                                      const struct tape_request *request)
+{
+  const struct tape_file *file = &tape->files[request->file];
+  uint32_t flags = completion->flags;
+  int result = completion->result;
+
+  tape_check(tape, (flags & ~7u) == 0, "flags %#x", flags);
+  if (result != -ECANCELED && result != -EINTR) {
+    bool odd = request->offset > (uint64_t)INT64_MAX - SQCQ_LENGTH_MAX;
+
+    tape_check(tape, flags == 0, "flags %#x with %d", flags, result);
+    tape_check(tape, result >= 0 || odd || (tape->unruly && (result == -EIO || result == -EAGAIN)),
+               "result %d", result);
+    return;
+  }
+  tape_check(tape, result == -ECANCELED || tape->kernel.cancel_interrupts, "-EINTR");
+  tape_check(tape, (flags & SQCQ_COMPLETION_UNSUBMITTED) == 0 || result == -ECANCELED, "-EINTR");
+  tape_check(tape, (flags & ~SQCQ_COMPLETION_UNSUBMITTED) != 0, "nobody ended it");
+  tape_check(tape,
+             (flags & SQCQ_COMPLETION_FILE_REMOVED) == 0 ||
+                 (file->state == TAPE_CLOSED && file->cancels),
+             "FILE_REMOVED, but it was not, or is to be read to its end");
+  tape_check(tape,
+             (flags & SQCQ_COMPLETION_STOPPED) == 0 ||
+                 (tape->stopping && (tape->cancelling || tape_clock_ns >= tape->stop_limit)),
+             "STOPPED, but it was not, or everything is to be read");
+}
+
+static inline void tape_take(struct tape *tape, uint32_t channel,
+                             const struct sqcq_completion *completion)
+{
+  struct tape_request *request = NULL;
+
+  for (uint32_t i = 0; i < TAPE_REQUESTS; i++)
+    if (tape->requests[i].pending && tape->requests[i].user_data == completion->user_data)
+      request = &tape->requests[i];
+  tape_check(tape, request != NULL, "a completion for nothing accepted, or a second one");
+  struct tape_buffer *buffer = &tape->buffers[request->buffer];
+  tape_check(tape, request->channel == channel, "on another channel");
+  tape_check(tape, completion->offset == request->offset, "offset");
+  tape_check(tape, completion->length == request->length, "length");
+  tape_check(tape, completion->buffer_offset == request->buffer_offset, "buffer_offset");
+  tape_check(tape, completion->file.id == tape->files[request->file].handle.id, "file");
+  tape_check(tape, completion->buffer.id == buffer->handle.id, "buffer");
+  tape_check(tape, completion->data == buffer->memory + request->buffer_offset, "data");
+  tape_check(tape, completion->reserved == 0, "reserved");
+  tape_check_failure(tape, completion, request);
+  tape_check_data(tape, request, completion->result);
+  request->pending = false;
+  buffer->owner = TAPE_OWNED;
+  tape->files[request->file].refs--;
+  tape->channels[channel].pending--;
+  tape->pending--;
+}
+
+/* ------------------------------------------------------------------------- */
+/* What must hold after every step                                           */
+/* ------------------------------------------------------------------------- */
+
+static inline void tape_check_channels(struct tape *tape)
+{
+  for (uint32_t i = 0; i < TAPE_CHANNELS; i++) {
+    const struct tape_channel *channel = &tape->channels[i];
+    uint64_t word;
+
+    if (channel->state != TAPE_OPEN && channel->state != TAPE_CLOSED)
+      continue;
+    word = sqcq__load_relaxed(&tape_inner_channel(tape, channel)->credit.word);
+    tape_check(tape, sqcq__credit_taken(word) == channel->pending, "channel %u: %u taken", i,
+               sqcq__credit_taken(word));
+    tape_check(tape, tape_unread(tape, channel) <= channel->pending, "channel %u", i);
+  }
+}
+
+static inline void tape_check_buffers(struct tape *tape)
+{
+  static const int errors[] = {-ESTALE, 0, -EBUSY};
+
+  for (uint32_t i = 0; i < TAPE_BUFFERS; i++) {
+    const struct tape_buffer *buffer = &tape->buffers[i];
+
+    if (!buffer->used)
+      continue;
+    tape_check(tape,
+               sqcq__buffer_check(&tape->engine->buffers, buffer->handle.id) ==
+                   errors[buffer->owner],
+               "buffer %u", i);
+    bool mine = buffer->owner == TAPE_OWNED;
+    tape_check(tape,
+               sqcq_buffer_data(tape->engine, buffer->handle) == (mine ? buffer->memory : NULL),
+               "buffer %u", i);
+    tape_check(tape, sqcq_buffer_size(tape->engine, buffer->handle) == (mine ? buffer->size : 0),
+               "buffer %u", i);
+  }
+}
+
+/* Each read in the kernel is one that was accepted and is not answered, and on its file. */
+static inline void tape_check_kernel(struct tape *tape)
+{
+  struct sim_op ops[64];
+  uint32_t count = sim_inflight(ops, 64), reads = 0;
+  uint32_t flying[TAPE_CHANNELS] = {0};
+
+  tape_check(tape, count <= 64, "%u operations in flight", count);
+  for (uint32_t i = 0; i < count; i++) {
+    const struct tape_request *request = NULL;
+
+    if (ops[i].kind != SIM_READ)
+      continue;
+    reads++;
+    for (uint32_t j = 0; j < TAPE_REQUESTS && request == NULL; j++)
+      if (tape->requests[j].pending &&
+          tape->buffers[tape->requests[j].buffer].memory + tape->requests[j].buffer_offset ==
+              ops[i].data)
+        request = &tape->requests[j];
+    tape_check(tape, request != NULL, "a read of nothing that is pending");
+    tape_check(tape, ops[i].length == request->length && ops[i].offset == request->offset, "read");
+    struct stat is, should;
+    tape_check(tape, fstat(ops[i].fd, &is) == 0, "a read of descriptor %d: closed", ops[i].fd);
+    (void)fstat(tape->sources[tape->files[request->file].source].fd, &should);
+    tape_check(tape, is.st_ino == should.st_ino && is.st_dev == should.st_dev, "another file");
+    flying[request->channel]++;
+    tape_check(tape, flying[request->channel] <= tape->channels[request->channel].inflight_max,
+               "channel %u has more in flight", request->channel);
+  }
+  tape_check(tape, reads <= tape->config.depth, "%u reads in flight", reads);
+}
+
+static inline void tape_check_stats(struct tape *tape)
+{
+  struct sqcq_stats stats;
+  uint32_t unread = tape_unread_all(tape);
+
+  (void)sqcq_engine_stats(tape->engine, &stats, sizeof(stats));
+  tape_check(tape, stats.accepted == tape->accepted, "stats");
+  tape_check(tape, stats.completed + tape->pending == tape->accepted + unread, "stats");
+  tape_check(tape, stats.inflight + stats.waiting + unread + tape->undrained == tape->pending,
+             "inflight %u, waiting %u, unread %u, in lanes %u, pending %u",
+             (uint32_t)stats.inflight, (uint32_t)stats.waiting, unread, tape->undrained,
+             tape->pending);
+  tape_check(tape, stats.refused_again == tape->refused[SQCQ__REFUSED_AGAIN], "stats");
+  tape_check(tape, stats.refused_full == tape->refused[SQCQ__REFUSED_FULL], "stats");
+  tape_check(tape, stats.refused_closed == tape->refused[SQCQ__REFUSED_CLOSED], "stats");
+  tape_check(tape, stats.refused_stopping == tape->refused[SQCQ__REFUSED_STOPPING], "stats");
+  tape_check(tape, stats.refused_file == tape->refused[SQCQ__REFUSED_FILE], "stats");
+  tape_check(tape, stats.refused_buffer == tape->refused[SQCQ__REFUSED_BUFFER], "stats");
+  tape_check(tape, stats.refused_invalid == tape->refused[SQCQ__REFUSED_INVALID], "stats");
+  tape_check(tape, stats.refused_no_buffers == tape->refused[SQCQ__REFUSED_NO_BUFFERS], "stats");
+  tape_check(tape, stats.cq_overflow == 0, "overflow");
+}
+
+static inline void tape_check_all(struct tape *tape)
+{
+  tape_check_channels(tape);
+  tape_check_buffers(tape);
+  tape_check_kernel(tape);
+  tape_check_stats(tape);
+}
+
+/* A refusal of a request or an acquire is counted by its error. */
+static inline void tape_count_refusal(struct tape *tape, int error)
+{
+  struct sqcq__stats scratch;
+
+  memset(&scratch, 0, sizeof(scratch));
+  sqcq__stats_refused(&scratch, error);
+  for (uint32_t i = 0; i < SQCQ__REFUSED_KINDS; i++)
+    tape->refused[i] += sqcq__load_relaxed(&scratch.refused[i]);
+}
+
+#endif

@@ -1,0 +1,395 @@
+/* sqcq-test: timeout 120 */
+/* sqcq-test: label slow */
+/*
+ * The whole engine on the real ring, with more threads than cores and bounds so small that each of
+ * them is hit all the time. At the end of each round every accepted read has been answered exactly
+ * once, with its own bytes; refusals are counted right; and all that was lent is back.
+ *
+ *   SQCQ_SEED, SQCQ_STRESS_PERCENT, SQCQ_SOAK_SECONDS    see crowd.h
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "stress/world_roles.h"
+#include "stress/world_watch.h"
+#include "support/kernel.h"
+
+#include <stdio.h>
+
+#define MS INT64_C(1000000)
+#define ROUND_NS (250 * MS)
+#define QUOTA 40000u /* reads of a round, if there is time for them */
+
+static struct rng seeded;
+
+/* ------------------------------------------------------------------------- */
+/* A round                                                                   */
+/* ------------------------------------------------------------------------- */
+
+/* Threads: the I/O thread, consumers, producers, and those that the plan has beside them. */
+static void act(struct crowd_member *me)
+{
+  const struct plan *plan = &world.plan;
+  uint32_t index = me->index;
+  uint32_t who = plan->producers;
+
+  if (index == 0) {
+    world.io_result = sqcq_engine_run(world.engine);
+    return;
+  }
+  index--;
+  if (index < plan->channels) {
+    consume(me, world.channels[index]);
+    return;
+  }
+  index -= plan->channels;
+  if (index < plan->producers) {
+    produce(me, index);
+    return;
+  }
+  index -= plan->producers;
+  if (plan->ending >= STOP_DRAIN && index-- == 0) {
+    uint64_t when = rng_below(&me->rng, (uint64_t)plan->quota * plan->producers / 2 + 1);
+
+    while (atomic_load_explicit(&world.accepted, memory_order_relaxed) < when && time_is_left(me))
+      (void)sched_yield();
+    stop_all(me);
+    return;
+  }
+  if (plan->churn && index-- == 0) {
+    churn(me);
+    return;
+  }
+  if (plan->guest && index-- == 0) {
+    visit(me, who);
+    return;
+  }
+  ask_silence(me, who + plan->guest);
+}
+
+static uint32_t thread_count(const struct plan *plan)
+{
+  return 1u + plan->channels + plan->producers + (plan->ending >= STOP_DRAIN) + plan->churn +
+         plan->guest + plan->silent;
+}
+
+static void make_world(const struct plan *plan)
+{
+  struct sqcq_channel_config channel = {.size = sizeof(channel), .capacity = plan->capacity};
+  struct sqcq_pool_config pool = {
+      .size = sizeof(pool), .count = plan->buffers, .align = 64, .buffer_size = BUFFER_SIZE};
+  uint32_t all = plan->channels + plan->guest + plan->silent;
+
+  const struct world fresh = {
+      .plan = *plan, .round = world.round & 0xffff, .until = test_now_ns() + ROUND_NS};
+
+  world = fresh;
+  world.plan.config.channels_max = all;
+  world.plan.config.requests_max = all * plan->capacity;
+  world.plan.config.buffers_max = plan->buffers;
+  world.plan.config.pools_max = 1;
+  world.plan.config.files_max = FILES + 3;
+  struct sqcq_explanation why = {.text = ""};
+  if (sqcq_engine_create(&world.engine, &world.plan.config, &why) < 0)
+    fail_msg("no engine: %s", why.text);
+  for (uint32_t i = 0; i < plan->channels; i++)
+    assert_ok(sqcq_channel_create(world.engine, &channel, &world.channels[i]));
+  if (plan->silent) {
+    assert_ok(sqcq_channel_create(world.engine, &channel, &world.silent_channel));
+    assert_ok(sqcq_file_add(world.engine, ground.pipe[0], &world.pipe));
+  }
+  assert_ok(sqcq_pool_create(world.engine, &pool, &world.pool));
+  for (uint32_t i = 0; i < FILES; i++) {
+    sqcq_file file;
+
+    assert_ok(sqcq_file_add(world.engine, ground.fds[i], &file));
+    atomic_store(&world.files[i], file.id);
+  }
+  for (uint32_t i = 0; i < plan->producers + plan->guest + plan->silent; i++) {
+    world.producers[i].records = calloc(plan->quota + BATCH_MAX, sizeof(struct record));
+    assert_non_null(world.producers[i].records);
+  }
+  atomic_store(&world.producing, plan->producers);
+}
+
+/* Every accepted read was answered once, and nothing else was. */
+static uint64_t check_records(uint64_t refused[8])
+{
+  uint64_t accepted = 0;
+
+  for (uint32_t i = 0; i < PRODUCERS_MAX; i++) {
+    const struct producer *producer = &world.producers[i];
+
+    for (uint64_t s = 0; producer->records != NULL && s < world.plan.quota; s++) {
+      unsigned expected = s < producer->accepted ? 1 : 0;
+
+      if (producer->records[s].seen != expected)
+        fail_msg("producer %u, read %llu of %llu: answered %u times", i, (unsigned long long)s,
+                 (unsigned long long)producer->accepted, producer->records[s].seen);
+    }
+    accepted += producer->accepted;
+    for (int k = 0; k < 8; k++)
+      refused[k] += producer->refused[k];
+  }
+  return accepted;
+}
+
+static void check_stats(uint64_t accepted, const uint64_t refused[8])
+{
+  struct sqcq_stats stats;
+  uint64_t taken = 0;
+
+  for (uint32_t i = 0; i < CROWD_MAX; i++)
+    taken += world.taken[i];
+  assert_ok(sqcq_engine_stats(world.engine, &stats, sizeof(stats)));
+  assert_int_equal(taken, accepted);
+  assert_int_equal(stats.accepted, accepted);
+  assert_int_equal(stats.completed, accepted);
+  assert_int_equal(stats.submitted + stats.unsubmitted, accepted);
+  assert_int_equal(stats.refused_again, refused[0]);
+  assert_int_equal(stats.refused_full, refused[1]);
+  assert_int_equal(stats.refused_closed, refused[2]);
+  assert_int_equal(stats.refused_stopping, refused[3]);
+  assert_int_equal(stats.refused_file, refused[4]);
+  assert_int_equal(stats.refused_no_buffers, refused[5]);
+  assert_int_equal(stats.refused_buffer + stats.refused_invalid, 0);
+  assert_int_equal(stats.inflight, 0);
+  assert_int_equal(stats.waiting, 0);
+  assert_int_equal(stats.cq_overflow, 0);
+  /* One write for each who is inside a call, at the most, for each sleep. */
+  assert_true(stats.io_wakes <= (stats.sleeps + 1) * crowd.count);
+}
+
+/* What the rounds of a scenario came to: are the bounds hit at all? */
+static struct tally {
+  uint64_t rounds, reads, cancelled, refused[8];
+} tally;
+
+static void note(uint64_t accepted, const uint64_t refused[8])
+{
+  tally.rounds++;
+  tally.reads += accepted;
+  for (uint32_t i = 0; i < CROWD_MAX; i++)
+    tally.cancelled += world.cancelled[i];
+  for (int i = 0; i < 8; i++)
+    tally.refused[i] += refused[i];
+}
+
+static void say_tally(void)
+{
+  print_message("%" PRIu64 " rounds, %" PRIu64 " reads, %" PRIu64
+                " cancelled; refused: EAGAIN %" PRIu64 ", EXFULL %" PRIu64 ", EPIPE %" PRIu64
+                ", ESHUTDOWN %" PRIu64 ", EBADF %" PRIu64 ", ENOBUFS %" PRIu64 "\n",
+                tally.rounds, tally.reads, tally.cancelled, tally.refused[0], tally.refused[1],
+                tally.refused[2], tally.refused[3], tally.refused[4], tally.refused[5]);
+  tally = (struct tally){0};
+}
+
+static void play(const struct plan *plan)
+{
+  uint64_t refused[8] = {0};
+  struct sqcq_held held;
+  struct fds before;
+
+  fds_look(&before);
+  make_world(plan);
+  uint64_t allocations = alloc_calls();
+  crowd_start(&crowd, thread_count(plan),
+              rng_percent(&seeded, 40) ? CROWD_JOSTLED : CROWD_LEFT_ALONE, &seeded, act);
+  crowd_join(&crowd);
+  if (alloc_works() && !plan->guest) /* channels are made: set-up */
+    assert_int_equal(alloc_calls(), allocations);
+  assert_ok(world.io_result);
+  uint64_t accepted = check_records(refused);
+  check_stats(accepted, refused);
+  note(accepted, refused);
+  int error = sqcq_engine_destroy(world.engine, &held);
+  if (error < 0)
+    fail_msg("held: running %u, inflight %u, unread %u, buffers %u", held.running, held.inflight,
+             held.unread, held.buffers);
+  world.engine = NULL;
+  assert_true(fds_same(&before));
+  for (uint32_t i = 0; i < PRODUCERS_MAX; i++)
+    free(world.producers[i].records);
+}
+
+/* Bounds that are hit all the time; chosen anew for each round. */
+static struct plan random_plan(void)
+{
+  static const uint32_t depths[] = {2, 4, 4, 8, 32};
+  struct plan plan = {.ending = END_DRAIN};
+
+  sqcq_engine_config_init(&plan.config);
+  plan.channels = (uint32_t)rng_between(&seeded, 1, 2);
+  plan.capacity = (uint32_t)rng_between(&seeded, 1, 4);
+  plan.producers = (uint32_t)rng_between(&seeded, 2, 8);
+  plan.buffers = (uint32_t)rng_between(&seeded, 8, 24);
+  plan.batch = (uint32_t)rng_between(&seeded, 1, BATCH_MAX);
+  plan.quota = crowd_scaled(QUOTA) / plan.producers;
+  plan.config.depth = depths[rng_below(&seeded, 5)];
+  plan.config.lanes_shared = (uint32_t)rng_between(&seeded, 1, 3);
+  plan.config.lane_slots = 2u << rng_below(&seeded, 3);
+  plan.config.idle = (uint32_t)rng_below(&seeded, 8) % 3; /* BUSY is the rarest */
+  plan.config.flags = (rng_percent(&seeded, 30) ? SQCQ_ENGINE_NO_DEFER : 0) |
+                      (rng_percent(&seeded, 30) ? SQCQ_ENGINE_NO_FIXED_FILES : 0);
+  return plan;
+}
+
+/* Guests and silence need a channel of their own, and so a place of the depth. */
+static void deepen(struct plan *plan)
+{
+  if (plan->config.depth < 4)
+    plan->config.depth = 4;
+}
+
+/* ------------------------------------------------------------------------- */
+/* Scenarios                                                                 */
+/* ------------------------------------------------------------------------- */
+
+/* Round after round, for a second or for SQCQ_SOAK_SECONDS; at least one. */
+static bool next_round(int64_t *until)
+{
+  static uint64_t rounds;
+  int64_t now = test_now_ns();
+  uint64_t seconds = crowd_number_from_env("SQCQ_SOAK_SECONDS", 0);
+
+  if (*until == 0)
+    *until = now + (seconds == 0 ? 1200 * MS : (int64_t)seconds * 1000 * MS);
+  else if (now >= *until) {
+    say_tally();
+    return false;
+  }
+  world.round = ++rounds;
+  watch();
+  return true;
+}
+
+#define FOR_ROUNDS for (int64_t until_ = 0; next_round(&until_);)
+
+static void tiny_bounds(void **state)
+{
+  FOR_ROUNDS
+  {
+    struct plan plan = random_plan();
+
+    plan.producers = 8;
+    plan.quota = crowd_scaled(QUOTA) / 8;
+    plan.config.lane_slots = 2;
+    plan.config.depth = 2u << rng_below(&seeded, 2);
+    play(&plan);
+  }
+}
+
+static void consumers_stop_and_resume(void **state)
+{
+  FOR_ROUNDS
+  {
+    struct plan plan = random_plan();
+
+    plan.pauses = true;
+    play(&plan);
+  }
+}
+
+static void files_come_and_go_while_they_are_read(void **state)
+{
+  FOR_ROUNDS
+  {
+    struct plan plan = random_plan();
+
+    plan.churn = true;
+    play(&plan);
+  }
+}
+
+static void stop_in_the_middle_answers_every_accepted_read(void **state)
+{
+  FOR_ROUNDS
+  {
+    struct plan plan = random_plan();
+
+    plan.quota = crowd_scaled(QUOTA / 20) / plan.producers; /* short rounds, many engines */
+    plan.ending = STOP_DRAIN + (uint32_t)(world.round % 3);
+    plan.churn = world.round % 4 == 0;
+    play(&plan);
+  }
+}
+
+static void channels_come_and_go(void **state)
+{
+  FOR_ROUNDS
+  {
+    struct plan plan = random_plan();
+
+    plan.guest = true;
+    deepen(&plan);
+    play(&plan);
+  }
+}
+
+static void pipes_that_never_answer_hold_nobody_up(void **state)
+{
+  FOR_ROUNDS
+  {
+    struct plan plan = random_plan();
+
+    plan.silent = true;
+    plan.ending = world.round % 2 == 0 ? END_CANCEL : STOP_LIMIT;
+    deepen(&plan);
+    plan.buffers += plan.capacity;
+    play(&plan);
+  }
+}
+
+static void everything_at_once(void **state)
+{
+  FOR_ROUNDS
+  {
+    struct plan plan = random_plan();
+
+    plan.silent = plan.churn = plan.guest = plan.pauses = true;
+    plan.ending = rng_percent(&seeded, 50) ? END_CANCEL : STOP_CANCEL + (uint32_t)(world.round % 2);
+    deepen(&plan);
+    plan.buffers += plan.capacity;
+    play(&plan);
+  }
+}
+
+static int make_ground(void **state)
+{
+  temp_dir_make(&ground.dir);
+  for (uint32_t i = 0; i < FILES; i++) {
+    char name[16];
+
+    snprintf(name, sizeof(name), "file-%u", i);
+    ground.fds[i] = temp_file_stamped(&ground.dir, name, PAGES, i + 1);
+  }
+  return pipe2(ground.pipe, O_CLOEXEC);
+}
+
+static int unmake_ground(void **state)
+{
+  for (uint32_t i = 0; i < FILES; i++)
+    close(ground.fds[i]);
+  close(ground.pipe[0]);
+  close(ground.pipe[1]);
+  temp_dir_remove(&ground.dir);
+  return 0;
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(tiny_bounds),
+      cmocka_unit_test(consumers_stop_and_resume),
+      cmocka_unit_test(files_come_and_go_while_they_are_read),
+      cmocka_unit_test(stop_in_the_middle_answers_every_accepted_read),
+      cmocka_unit_test(channels_come_and_go),
+      cmocka_unit_test(pipes_that_never_answer_hold_nobody_up),
+      cmocka_unit_test(everything_at_once),
+  };
+
+  require_io_uring();
+  rng_seed(&seeded, rng_seed_from_env((uint64_t)test_now_ns()));
+  return cmocka_run_group_tests_name("engine", tests, make_ground, unmake_ground);
+}
