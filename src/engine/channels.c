@@ -115,7 +115,7 @@ int sqcq__channel_create(struct sqcq_engine *engine, const struct sqcq_channel_c
   error = channel == NULL ? -ENOSPC : sqcq__channel_fit(channel, bounds.capacity);
   if (error < 0)
     goto give_depth;
-  channel->credit.capacity = bounds.capacity;
+  sqcq__store_relaxed(&channel->credit.capacity, bounds.capacity);
   channel->inflight_max = bounds.inflight_max;
   channel->inflight_min = bounds.inflight_min;
   change_state(channel, SQCQ__CREDIT_CLOSED, 0);
@@ -134,7 +134,7 @@ give_credits:
 void sqcq__channel_recycle(struct sqcq_engine *engine, struct sqcq__channel *channel)
 {
   sqcq__add_relaxed(&engine->depth_left, channel->inflight_min - 1);
-  sqcq__add_relaxed(&engine->credits_left, channel->credit.capacity);
+  sqcq__add_relaxed(&engine->credits_left, sqcq__load_relaxed(&channel->credit.capacity));
   change_state(channel, SQCQ__CREDIT_CLOSED | SQCQ__CREDIT_RETIRING,
                SQCQ__CREDIT_CLOSED | SQCQ__CREDIT_FREE);
 }

@@ -38,7 +38,9 @@
 
 struct sqcq__credit {
   _Atomic uint64_t word; /* W, R: any; pair(credit) */
-  uint32_t capacity;     /* constant while the channel is open; W: S before opening; pair(credit) */
+  /* W: S before opening; R: P; pair(credit). relaxed: a taker whose channel is being replaced under
+   * it may read the next one's, and then its CAS fails. */
+  _Atomic uint32_t capacity;
 };
 
 static inline uint32_t sqcq__credit_taken(uint64_t word)
@@ -71,9 +73,10 @@ static inline int sqcq__credit_take(struct sqcq__credit *credit, uint32_t genera
         (sqcq__word_state(seen) & (SQCQ__CREDIT_CLOSED | SQCQ__CREDIT_FREE)) != 0)
       return -EPIPE;
     uint32_t taken = sqcq__credit_taken(seen);
-    if (taken >= credit->capacity)
+    uint32_t capacity = sqcq__load_relaxed(&credit->capacity);
+    if (taken >= capacity)
       return -EXFULL;
-    uint32_t n = want < credit->capacity - taken ? want : credit->capacity - taken;
+    uint32_t n = want < capacity - taken ? want : capacity - taken;
     if (sqcq__cas_acq_rel(&credit->word, &seen, seen + n)) /* pair(credit) acquire */
       return (int)n;
   }

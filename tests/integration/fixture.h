@@ -225,6 +225,29 @@ static inline void rig_expect_nothing(struct rig *rig, sqcq_channel channel)
   assert_count(sqcq_channel_poll(rig->engine, channel, &completion, 1), 0);
 }
 
+static inline bool rig_files_are_closed(const struct rig *rig)
+{
+  const struct sqcq__files *files = &rig->engine->files;
+
+  for (uint32_t i = 0; i < files->count; i++)
+    if (sqcq__word_state(sqcq__load_acquire(&files->files[i].word)) == SQCQ__FILE_REMOVING)
+      return false;
+  return true;
+}
+
+/* Turn until every file that was removed is closed and its place free, which workers of the kernel may
+ * have a part in. Delivers nothing. */
+static inline void rig_close_files(struct rig *rig)
+{
+  int64_t limit = test_now_ns() + TEST_SOON_NS;
+
+  assert_count(sqcq_engine_poll(rig->engine), 0);
+  while (!rig_files_are_closed(rig)) {
+    assert_count(sqcq_engine_wait(rig->engine, 10 * MS), 0);
+    assert_true(test_now_ns() < limit);
+  }
+}
+
 /* A whole page of the stamped file has come. */
 static inline void rig_check_page(const struct sqcq_completion *completion)
 {

@@ -122,9 +122,11 @@ static void create_with_larger_config_is_judged_by_what_is_beyond(void **state)
   struct {
     struct sqcq_engine_config config;
     uint64_t beyond[4];
-  } larger = {.config = rig_config()};
+  } larger;
   struct sqcq_engine *engine = NULL;
 
+  memset(&larger, 0, sizeof(larger)); /* what lies between them too */
+  larger.config = rig_config();
   larger.config.size = sizeof(larger);
   larger.beyond[3] = 1;
   refuse_config(&larger.config, "size");
@@ -246,9 +248,13 @@ static void channel_create_with_bad_argument_is_refused(void **state)
   struct {
     struct sqcq_channel_config config;
     uint32_t beyond;
-  } larger = {.config = {.size = sizeof(larger), .capacity = 1}, .beyond = 1};
+  } larger;
   sqcq_channel channel;
 
+  memset(&larger, 0, sizeof(larger));
+  larger.config.size = sizeof(larger);
+  larger.config.capacity = 1;
+  larger.beyond = 1;
   for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
     refuse_channel(&bad[i], -EINVAL);
   refuse_channel(&larger.config, -EINVAL);
@@ -312,11 +318,14 @@ static void pool_create_with_bad_argument_is_refused(void **state)
   struct {
     struct sqcq_pool_config config;
     uint64_t beyond;
-  } larger = {.config = good, .beyond = 1};
+  } larger;
   const sqcq_pool mark = {UINT64_C(0xfeedfeedfeedfeed)};
   sqcq_pool pool = mark;
 
+  memset(&larger, 0, sizeof(larger));
+  larger.config = good;
   larger.config.size = sizeof(larger);
+  larger.beyond = 1;
   for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
     assert_refused(&rig, sqcq_pool_create(rig.engine, &bad[i], &pool), -EINVAL);
   assert_refused(&rig, sqcq_pool_create(rig.engine, &larger.config, &pool), -EINVAL);

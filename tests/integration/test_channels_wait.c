@@ -139,6 +139,7 @@ static void wait_for_a_batch_does_not_hang_on_reads_that_were_not_asked_for(void
 }
 
 struct consumer {
+  struct rig *rig;
   sqcq_channel channel;
   uint32_t min;
   int result;
@@ -150,16 +151,18 @@ static void *consume(void *argument)
 {
   struct consumer *consumer = argument;
 
-  consumer->result = sqcq_channel_wait(stage.rig.engine, consumer->channel, consumer->completions,
-                                       8, consumer->min, SQCQ_FOREVER);
+  consumer->result = sqcq_channel_wait(consumer->rig->engine, consumer->channel,
+                                       consumer->completions, 8, consumer->min, SQCQ_FOREVER);
   atomic_store(&consumer->done, true);
   return NULL;
 }
 
-static pthread_t start(struct consumer *consumer, sqcq_channel channel, uint32_t min)
+static pthread_t start_on(struct rig *rig, struct consumer *consumer, sqcq_channel channel,
+                          uint32_t min)
 {
   pthread_t thread;
 
+  consumer->rig = rig;
   consumer->channel = channel;
   consumer->min = min;
   consumer->result = 12345;
@@ -168,11 +171,16 @@ static pthread_t start(struct consumer *consumer, sqcq_channel channel, uint32_t
   return thread;
 }
 
+static pthread_t start(struct consumer *consumer, sqcq_channel channel, uint32_t min)
+{
+  return start_on(&stage.rig, consumer, channel, min);
+}
+
 static int finish(struct consumer *consumer, pthread_t thread)
 {
   assert_int_equal(pthread_join(thread, NULL), 0);
   for (int i = 0; i < consumer->result; i++)
-    rig_release(&stage.rig, consumer->completions[i].buffer);
+    rig_release(consumer->rig, consumer->completions[i].buffer);
   return consumer->result;
 }
 
@@ -203,12 +211,10 @@ static void sleeping_consumer_is_woken_by_stop(void **state)
   struct sqcq_completion completion;
   struct consumer consumer;
   struct io_thread io;
-  struct stage kept = stage;
   struct rig r;
 
   for (int asked = 0; asked < 2; asked++) {
     rig_make(&r);
-    stage.rig = r; /* what consume() waits on */
     io_thread_start(&io, r.engine);
     if (asked == 1) {
       sqcq_file file;
@@ -216,7 +222,7 @@ static void sleeping_consumer_is_woken_by_stop(void **state)
       assert_ok(sqcq_file_add(r.engine, stage.ends[0], &file));
       rig_request_stream(&r, r.channel, file, 1);
     }
-    pthread_t thread = start(&consumer, r.channel, 4);
+    pthread_t thread = start_on(&r, &consumer, r.channel, 4);
     assert_soon(rig_stats(&r).consumer_sleeps > 0);
     assert_ok(sqcq_engine_stop(r.engine, SQCQ_STOP_CANCEL, SQCQ_FOREVER));
     assert_count(finish(&consumer, thread), asked == 1 ? 1 : -ESHUTDOWN);
@@ -225,7 +231,6 @@ static void sleeping_consumer_is_woken_by_stop(void **state)
                  -ESHUTDOWN);
     rig_destroy(&r);
   }
-  stage = kept;
 }
 
 /* ------------------------------------------------------------------------- */

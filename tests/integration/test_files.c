@@ -261,8 +261,7 @@ static void block_device_is_read(void **state)
   assert_int_equal(completion.result, 0);
   assert_ok(sqcq_file_remove(rig.engine, file, SQCQ_REMOVE_DEFAULT));
   rig_release(&rig, buffer);
-  for (int i = 0; i < 4; i++)
-    assert_true(sqcq_engine_poll(rig.engine) >= 0);
+  rig_close_files(&rig);
   assert_int_equal(ioctl(fd, LOOP_CLR_FD), 0);
   close(fd);
   close(control);
@@ -364,8 +363,7 @@ static void open_is_relative_to_dirfd(void **state)
     assert_ok(sqcq_file_remove(rig.engine, files[i], SQCQ_REMOVE_DEFAULT));
   }
   rig_release(&rig, buffer);
-  for (int i = 0; i < 4; i++)
-    assert_true(sqcq_engine_poll(rig.engine) >= 0);
+  rig_close_files(&rig);
   close(directory);
   free(path);
   free(fifo);

@@ -61,10 +61,9 @@ static sqcq_file ask_silent_pipe(int ends[2])
 
 static void expect_closed(int writer)
 {
-  for (int i = 0; i < 4; i++)
-    assert_true(sqcq_engine_poll(rig.engine) >= 0);
-  assert_int_equal(write(writer, "x", 1), -1);
-  assert_int_equal(errno, EPIPE);
+  rig_close_files(&rig);
+  /* A worker may still be about to let go of it. */
+  assert_soon(write(writer, "x", 1) == -1 && errno == EPIPE);
   assert_int_equal(rig_stats(&rig).files_retired, 1);
   close(writer);
 }

@@ -38,12 +38,6 @@ static void read_page_of(struct rig *r, sqcq_file file, uint64_t page)
   rig_release(r, completion.buffer);
 }
 
-static void turns(struct rig *r, int count)
-{
-  for (int i = 0; i < count; i++)
-    assert_true(sqcq_engine_poll(r->engine) >= 0);
-}
-
 static bool table_is_on(const struct rig *r)
 {
   struct sqcq_feature features[32];
@@ -73,7 +67,7 @@ static void table_is_used_from_the_16th_read_on(void **state)
 
   if (!table_is_on(&rig))
     skip();
-  turns(&rig, 1);
+  assert_count(sqcq_engine_poll(rig.engine), 0);
   assert_ok(sqcq_file_add(rig.engine, rig.fd, &file));
   uint64_t before = rig_stats(&rig).syscalls_control;
   for (uint64_t i = 0; i < READS_BEFORE_TABLE - 1; i++)
@@ -84,7 +78,7 @@ static void table_is_used_from_the_16th_read_on(void **state)
     assert_int_equal(rig_stats(&rig).syscalls_control, before + 1);
   }
   assert_ok(sqcq_file_remove(rig.engine, file, SQCQ_REMOVE_DEFAULT));
-  turns(&rig, 4);
+  rig_close_files(&rig);
   assert_int_equal(rig_stats(&rig).syscalls_control, before + 2); /* the slot is emptied */
   assert_int_equal(rig_stats(&rig).files_retired, 1);
 }
@@ -97,7 +91,7 @@ static void table_is_not_used_for_streams(void **state)
   sqcq_file file;
   int ends[2];
 
-  turns(&rig, 1);
+  assert_count(sqcq_engine_poll(rig.engine), 0);
   assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
   assert_ok(sqcq_file_add(rig.engine, ends[0], &file));
   uint64_t before = rig_stats(&rig).syscalls_control;
@@ -109,7 +103,7 @@ static void table_is_not_used_for_streams(void **state)
     rig_release(&rig, completion.buffer);
   }
   assert_ok(sqcq_file_remove(rig.engine, file, SQCQ_REMOVE_DEFAULT));
-  turns(&rig, 4);
+  rig_close_files(&rig);
   assert_int_equal(rig_stats(&rig).syscalls_control, before);
   close(ends[0]);
   close(ends[1]);
@@ -125,14 +119,14 @@ static void table_smaller_than_files_is_shared(void **state)
   config.files_fixed = 2;
   rig_make_with(&r, &config, RIG_CAPACITY);
   bool on = table_is_on(&r);
-  turns(&r, 1);
+  assert_count(sqcq_engine_poll(r.engine), 0);
   for (int i = 0; i < 3; i++)
     assert_ok(sqcq_file_add(r.engine, r.fd, &files[i]));
   assert_int_equal(read_often(&r, files[0]), on ? 1 : 0);
   assert_int_equal(read_often(&r, files[1]), on ? 1 : 0);
   assert_int_equal(read_often(&r, files[2]), 0); /* through its descriptor */
   assert_ok(sqcq_file_remove(r.engine, files[0], SQCQ_REMOVE_DEFAULT));
-  turns(&r, 4);
+  rig_close_files(&r);
   assert_int_equal(read_often(&r, files[2]), on ? 1 : 0);
   assert_int_equal(read_often(&r, files[1]), 0);
   for (int i = 1; i < 3; i++)
@@ -148,7 +142,7 @@ static void engine_without_table_reads_through_descriptors(void **state)
   config.flags = SQCQ_ENGINE_NO_FIXED_FILES;
   rig_make_with(&r, &config, RIG_CAPACITY);
   assert_false(table_is_on(&r));
-  turns(&r, 1);
+  assert_count(sqcq_engine_poll(r.engine), 0);
   assert_int_equal(read_often(&r, r.file), 0);
   rig_prove(&r);
   rig_end(&r);
@@ -170,7 +164,7 @@ static void added_descriptor_may_be_closed_at_once(void **state)
   assert_int_equal(again, fd);
   read_page_of(&rig, file, 5);
   assert_ok(sqcq_file_remove(rig.engine, file, SQCQ_REMOVE_DEFAULT));
-  turns(&rig, 4);
+  rig_close_files(&rig);
   assert_int_equal(fcntl(again, F_GETFD), FD_CLOEXEC); /* and not that one was closed */
   close(again);
 }
@@ -184,7 +178,7 @@ static void added_twice_are_two_files(void **state)
     assert_ok(sqcq_file_add(rig.engine, rig.fd, &files[i]));
   assert_true(files[0].id != files[1].id);
   assert_ok(sqcq_file_remove(rig.engine, files[0], SQCQ_REMOVE_DEFAULT));
-  turns(&rig, 4);
+  rig_close_files(&rig);
   read_page_of(&rig, files[1], 1);
   assert_ok(sqcq_file_remove(rig.engine, files[1], SQCQ_REMOVE_DEFAULT));
 }
@@ -199,7 +193,7 @@ static void removed_file_is_not_the_next_one_in_its_place(void **state)
     assert_ok(sqcq_file_add(rig.engine, rig.fd, &old[i]));
     assert_int_equal(sqcq__handle_index(old[i].id), sqcq__handle_index(old[0].id));
     assert_ok(sqcq_file_remove(rig.engine, old[i], SQCQ_REMOVE_DEFAULT));
-    turns(&rig, 2);
+    rig_close_files(&rig);
   }
   assert_ok(sqcq_file_add(rig.engine, rig.fd, &file));
   for (int i = 0; i < 20; i++) {
@@ -230,7 +224,7 @@ static void files_come_and_go_thousands_of_times(void **state)
     rig_check_page(&completion);
     rig_release(&rig, completion.buffer);
   }
-  turns(&rig, 2);
+  rig_close_files(&rig);
   assert_int_equal(rig_stats(&rig).files_retired, rounds);
   assert_int_equal(fds_count(), open_before);
 }

@@ -114,7 +114,7 @@ static bool reopen(struct crowd_member *me, uint32_t generation)
   change(me, closed | SQCQ__CREDIT_FREE, sqcq__word(next, SQCQ__CREDIT_CLOSED));
   field.opened.generation = next;
   field.opened.capacity = (uint32_t)rng_between(&me->rng, 1, 4);
-  field.credit.capacity = field.opened.capacity;
+  sqcq__store_relaxed(&field.credit.capacity, field.opened.capacity);
   crowd_jitter(&me->rng);
   change(me, sqcq__word(next, SQCQ__CREDIT_CLOSED), sqcq__word(next, 0));
   atomic_store(&field.generation, next);

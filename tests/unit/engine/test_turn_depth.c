@@ -93,15 +93,9 @@ static void channel_has_at_most_its_inflight_max(void **state)
 static void channel_is_sure_of_its_inflight_min(void **state)
 {
   struct rig rig;
-  uint64_t seen = 0;
 
   start(&rig, 8, 2);
   sqcq_channel sure = rig_channel(&rig, 16, 3, 8);
-  ask_for(&rig, sure, 40, 1); /* the engine learns of its bounds with its first request */
-  (void)rig_turns(&rig, 1);
-  assert_true(sim_complete(0, SIM_RESULT_REAL));
-  (void)rig_turns(&rig, 1);
-  assert_int_equal(rig_take_all(&rig, sure, &seen), 1);
   ask_for(&rig, rig.channel, 0, 16);
   (void)rig_turns(&rig, 2);
   assert_int_equal(rig_reads_inside(), 5);
@@ -221,6 +215,25 @@ static void request_table_holds_all_credits_beside_unanswered_cancels(void **sta
   rig_end(&rig);
 }
 
+static void closes_in_the_kernel_are_bounded(void **state)
+{
+  struct rig rig;
+  sqcq_file files[38];
+
+  start(&rig, 8, 2);
+  sim_now()->hold = SIM_HOLD(SIM_CLOSE);
+  for (int i = 0; i < 38; i++)
+    assert_ok(sqcq_file_add(rig.engine, rig.fd, &files[i]));
+  for (int i = 0; i < 38; i++)
+    assert_ok(sqcq_file_remove(rig.engine, files[i], SQCQ_REMOVE_DRAIN));
+  (void)rig_turns(&rig, 3);
+  assert_int_equal(sim_inflight(NULL, 0), SQCQ__CLOSES_MAX);
+  sim_now()->hold = 0;
+  (void)rig_turns(&rig, 8);
+  assert_int_equal(sim_counts()->completed[SIM_CLOSE], 38);
+  rig_end(&rig);
+}
+
 /* ------------------------------------------------------------------------- */
 /* Modes                                                                     */
 /* ------------------------------------------------------------------------- */
@@ -305,6 +318,7 @@ int main(void)
       cmocka_unit_test(silent_channel_does_not_hold_up_another),
       cmocka_unit_test(channels_are_served_in_rotation),
       cmocka_unit_test(request_table_holds_all_credits_beside_unanswered_cancels),
+      cmocka_unit_test(closes_in_the_kernel_are_bounded),
       cmocka_unit_test(sqpoll_engine_reads_removes_and_stops),
       cmocka_unit_test(iopoll_engine_reads_storage_and_closes_by_itself),
   };

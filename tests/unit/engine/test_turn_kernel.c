@@ -257,12 +257,13 @@ static void submission_in_small_parts_loses_nothing(void **state)
   rig_end(&rig);
 }
 
-/* Reads, their cancels, closes and the wake poll do not fit into the SQ together. */
+/* Reads, their cancels, closes and the wake poll do not fit into the SQ together; the last reads
+ * find it full. */
 static void full_submission_queue_delays_and_loses_nothing(void **state)
 {
   struct sim_config kernel = sim_kernel("6.18");
   struct sqcq_engine_config config = rig_config();
-  sqcq_file files[20];
+  sqcq_file files[20], late;
   struct rig rig;
   uint64_t seen = 0;
 
@@ -271,15 +272,21 @@ static void full_submission_queue_delays_and_loses_nothing(void **state)
   rig_start_with(&rig, &kernel, &config);
   for (int i = 0; i < 20; i++)
     assert_ok(sqcq_file_add(rig.engine, rig.fd, &files[i]));
+  assert_ok(sqcq_file_add(rig.engine, rig.fd, &late));
   (void)rig_turns(&rig, 1);
   sim_fail(SIM_CALL_ENTER, 0, 1000000, -EAGAIN);
-  for (uint64_t i = 0; i < 32; i++)
+  for (uint64_t i = 0; i < 21; i++)
     rig_ask(&rig, i);
   (void)rig_turns(&rig, 2);
   for (int i = 0; i < 20; i++)
     assert_ok(sqcq_file_remove(rig.engine, files[i], SQCQ_REMOVE_DRAIN));
   assert_ok(sqcq_file_remove(rig.engine, rig.file, SQCQ_REMOVE_CANCEL));
   (void)rig_turns(&rig, 3);
+  for (uint64_t i = 21; i < 32; i++)
+    assert_ok(rig_try(&rig, rig.channel, late, 0, i));
+  (void)rig_turns(&rig, 2);
+  assert_int_equal(rig_stats(&rig).inflight, 64 - 16 - 21);
+  assert_int_equal(rig_stats(&rig).waiting, 32 - (64 - 16 - 21));
   uint64_t enters = rig_stats(&rig).enters;
   assert_ok(sqcq_engine_wait(rig.engine, 10 * RIG_MS));
   assert_true(rig_stats(&rig).enters - enters <= 30); /* naps between them */
@@ -333,10 +340,10 @@ static void wake_reaches_a_sleeper_with_one_shot_polls(void **state)
   wake_a_sleeper("5.10", 0, 300);
 }
 
-static void wake_reaches_a_sleeper_whose_multishot_poll_ends_now_and_then(void **state)
+static void wake_reaches_a_sleeper_whose_multishot_poll_ends_each_time(void **state)
 {
-  wake_a_sleeper("5.15", 50, 300);
-  wake_a_sleeper("6.18", 50, 300);
+  wake_a_sleeper("5.15", 100, 300);
+  wake_a_sleeper("6.18", 100, 300);
 }
 
 static void wake_reaches_a_sleeper_with_a_multishot_poll(void **state)
@@ -361,7 +368,7 @@ int main(void)
       cmocka_unit_test(submission_in_small_parts_loses_nothing),
       cmocka_unit_test(full_submission_queue_delays_and_loses_nothing),
       cmocka_unit_test(wake_reaches_a_sleeper_with_one_shot_polls),
-      cmocka_unit_test(wake_reaches_a_sleeper_whose_multishot_poll_ends_now_and_then),
+      cmocka_unit_test(wake_reaches_a_sleeper_whose_multishot_poll_ends_each_time),
       cmocka_unit_test(wake_reaches_a_sleeper_with_a_multishot_poll),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

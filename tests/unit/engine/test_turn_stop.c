@@ -230,6 +230,27 @@ static void remove_after_the_stop_leaves_the_file_to_destroy(void **state)
   rig_clear(&rig);
 }
 
+/* The step of the turn alone: the request has come between its drain and the claim of the lanes. */
+static void stop_drains_what_came_in_before_it_had_the_lanes(void **state)
+{
+  struct rig rig;
+
+  rig_start(&rig, "6.18");
+  (void)rig_turns(&rig, 1);
+  assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
+  uint32_t bits = sqcq__control_take(&rig.engine->control);
+  sqcq__store_relaxed(&rig.engine->control.stopping, SQCQ__STOPPING_NOT);
+  rig_ask(&rig, 1);
+  sqcq__store_relaxed(&rig.engine->control.stopping, SQCQ__STOPPING_DRAIN);
+  sqcq__turn_control(rig.engine, bits, 0);
+  assert_true(rig.engine->io.sealed);
+  assert_false(sqcq__requests_empty(&rig.engine->io.requests));
+  rig_run(&rig);
+  rig_expect(&rig, 1, RIG_LENGTH, 0);
+  rig_close(&rig);
+  rig_clear(&rig);
+}
+
 static void stop_waits_for_the_answers_of_its_cancels(void **state)
 {
   struct rig rig;
@@ -311,6 +332,7 @@ int main(void)
       cmocka_unit_test(stop_takes_the_wake_poll_back),
       cmocka_unit_test(stop_closes_the_files_that_are_being_removed),
       cmocka_unit_test(remove_after_the_stop_leaves_the_file_to_destroy),
+      cmocka_unit_test(stop_drains_what_came_in_before_it_had_the_lanes),
       cmocka_unit_test(stop_waits_for_the_answers_of_its_cancels),
       cmocka_unit_test(stop_before_the_first_turn_ends_with_it),
       cmocka_unit_test(destroy_during_and_after_a_stop_tells_what_is_held),
