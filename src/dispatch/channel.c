@@ -70,10 +70,12 @@ bool sqcq__channel_ready(struct sqcq__channel *channel, uint32_t want)
 
   if (unread >= want)
     return true;
-  /* In this order the number promised may be found too high, never too low. */
+  /* In this order: one that is accepted and answered between the two looks is promised, but not
+   * unread, and at worst hides that the waiting is over; whoever answered it looks after us. The
+   * other way round it would pass for one that has not answered. */
+  sqcq__looks_fence();
   uint64_t word = sqcq__load_acquire(&channel->credit.word);
   uint32_t taken = sqcq__credit_taken(word);
-  unread = sqcq__channel_unread(channel);
   if (unread > 0)
     return taken <= unread;
   return taken == 0 && (sqcq__word_state(word) & SQCQ__CREDIT_CLOSED) != 0;

@@ -137,6 +137,11 @@ static const struct ck_ec_mode ec_mode = {.ops = &ec_ops, .single_producer = fal
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif
 
+void sqcq__looks_fence(void)
+{
+  atomic_thread_fence(memory_order_acquire);
+}
+
 void sqcq__waiters_fence(void)
 {
   atomic_thread_fence(memory_order_seq_cst); /* pair(want) publish: counterpart in announce below */

@@ -103,6 +103,9 @@ static inline void sqcq__waiter_clear(struct sqcq__waiter *waiter)
   sqcq__store_relaxed(&waiter->want, 0); /* relaxed: at worst one wake for nothing */
 }
 
+/* Any: between a look at a ring and a later look that must not be made earlier. */
+void sqcq__looks_fence(void);
+
 /* I: after pushes to any channels and before the looks at their waiters. */
 void sqcq__waiters_fence(void);
 

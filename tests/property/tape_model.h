@@ -299,15 +299,22 @@ static inline void tape_check_all(struct tape *tape)
   tape_check_stats(tape);
 }
 
-/* A refusal of a request or an acquire is counted by its error. */
+/* A refused request is counted by its error. */
 static inline void tape_count_refusal(struct tape *tape, int error)
 {
-  struct sqcq__stats scratch;
+  static const struct {
+    int error;
+    enum sqcq__refusal kind;
+  } kinds[] = {
+      {-EAGAIN, SQCQ__REFUSED_AGAIN}, {-EXFULL, SQCQ__REFUSED_FULL},
+      {-EPIPE, SQCQ__REFUSED_CLOSED}, {-ESHUTDOWN, SQCQ__REFUSED_STOPPING},
+      {-EBADF, SQCQ__REFUSED_FILE},   {-ESTALE, SQCQ__REFUSED_BUFFER},
+      {-EBUSY, SQCQ__REFUSED_BUFFER}, {-EINVAL, SQCQ__REFUSED_INVALID},
+  };
 
-  memset(&scratch, 0, sizeof(scratch));
-  sqcq__stats_refused(&scratch, error);
-  for (uint32_t i = 0; i < SQCQ__REFUSED_KINDS; i++)
-    tape->refused[i] += sqcq__load_relaxed(&scratch.refused[i]);
+  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+    if (kinds[i].error == error)
+      tape->refused[kinds[i].kind]++;
 }
 
 #endif

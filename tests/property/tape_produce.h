@@ -216,7 +216,7 @@ static inline void tape_request(struct tape *tape, const uint32_t r[4], bool bad
 
 static inline void tape_request_many(struct tape *tape, const uint32_t r[4])
 {
-  struct sqcq_read reads[TAPE_MANY];
+  struct sqcq_read reads[TAPE_MANY] = {0};
   struct tape_try tries[TAPE_MANY];
   uint32_t count = (r[0] >> 4) % 8 == 0 ? r[0] % TAPE_MANY : r[0] % 6;
   uint32_t good = 0;

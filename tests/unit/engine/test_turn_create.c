@@ -43,7 +43,7 @@ static void features_on_each_kernel_say_what_is_used(void **state)
     struct rig rig;
 
     rig_start(&rig, kernels[i].version);
-    assert_ok(sqcq_engine_wait(rig.engine, RIG_MS)); /* the first turn, and the wake poll */
+    rig_sleep(&rig);
     for (int j = 0; j < 7; j++)
       rig_assert_feature(&rig, features[j], kernels[i].states[j],
                          kernels[i].states[j] == ON ? 0 : -EINVAL);

@@ -290,7 +290,7 @@ static void iopoll_engine_reads_storage_and_closes_by_itself(void **state)
   assert_ok(rig_try(&rig, rig.channel, file, 0, 1));
   assert_count(sqcq_engine_wait(rig.engine, SQCQ_FOREVER), 1);
   rig_expect(&rig, 1, RIG_LENGTH, 0);
-  assert_ok(sqcq_engine_wait(rig.engine, RIG_MS)); /* outside of the ring */
+  rig_sleep(&rig); /* outside of the ring */
   uint32_t fds = fds_count();
   sim_now()->hold = READS_ALL;
   assert_ok(rig_try(&rig, rig.channel, file, 0, 2));

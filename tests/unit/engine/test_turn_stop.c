@@ -182,7 +182,7 @@ static void stop_takes_the_wake_poll_back(void **state)
     struct rig rig;
 
     rig_start(&rig, versions[i]);
-    assert_ok(sqcq_engine_wait(rig.engine, RIG_MS));
+    rig_sleep(&rig);
     struct sim_op op;
     assert_int_equal(sim_inflight(&op, 1), 1);
     assert_int_equal(op.kind, SIM_POLL);

@@ -253,6 +253,15 @@ static inline bool rig_stopped(struct rig *rig)
   return sqcq__phase(rig->engine) == SQCQ__PHASE_STOPPED;
 }
 
+/* Let it sleep once, however slow the machine is: its wake poll is armed then. */
+static inline void rig_sleep(struct rig *rig)
+{
+  uint64_t sleeps = rig_stats(rig).sleeps;
+
+  while (rig_stats(rig).sleeps == sleeps)
+    assert_ok(sqcq_engine_wait(rig->engine, 2 * RIG_MS));
+}
+
 /* ------------------------------------------------------------------------- */
 /* The end                                                                   */
 /* ------------------------------------------------------------------------- */
