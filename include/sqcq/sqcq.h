@@ -27,14 +27,17 @@
  *   Lock-free some producer always makes progress: one that is stopped inside
  *             sqcq_request() holds at most one lane and the credits of its batch.
  *             No call spins waiting for another thread.
+ *   Kernel's  a file system that blocks inside io_uring_enter (FUSE with direct I/O) stops
+ *   part      the I/O thread; reads that need a kernel worker wait for one that is free.
  *   Order     none is promised, not even between two requests of one thread. Keep
  *             one read in flight for a stream whose order matters.
  *   Memory    after set-up (create, pool_create, channel_create) no call allocates.
  *
- * ERRORS. Functions return 0 or a count, or a negative errno; errno itself is not
- * touched for the caller; on an error nothing has changed and out parameters are as
- * they were, unless a function says otherwise. A refused request gets no completion.
- * An accepted one gets exactly one, whose result is the kernel's number, unaltered.
+ * ERRORS. Functions return 0 or a count, or a negative errno; errno itself is no part
+ * of the interface and may change, save in sqcq_engine_stop(). On an error nothing has
+ * changed and out parameters are as they were, unless a function says otherwise. A refused request
+ * gets no completion. An accepted one gets exactly one, whose result is the kernel's number,
+ * unaltered.
  */
 #ifndef SQCQ_H
 #define SQCQ_H
@@ -295,7 +298,7 @@ struct sqcq_held {
 
 /*
  * Fill *config with the defaults; fields whose default depends on others stay 0.
- * Thread:   any.   Blocks: never.   Syscalls: none.
+ * Thread:   any.   Blocks: never.   Syscalls: those of sysconf(_SC_NPROCESSORS_ONLN).
  */
 SQCQ_EXPORT void sqcq_engine_config_init(struct sqcq_engine_config *config);
 
@@ -306,7 +309,8 @@ SQCQ_EXPORT void sqcq_engine_config_init(struct sqcq_engine_config *config);
  * may be NULL.
  * Thread:   any.
  * Blocks:   never.   Syscalls: io_uring_setup (again with fewer flags where the kernel
- *           refuses some), io_uring_register, eventfd2, mmap.
+ *           refuses some), io_uring_register, eventfd2, mmap, getrlimit; where it fails it reads
+ *           /proc/sys/kernel/io_uring_disabled.
  * Owns:     *engine is yours until sqcq_engine_destroy().
  * Returns:  0
  *           -EINVAL      engine is NULL, or a field of config is out of range (why->text names it)
@@ -326,7 +330,8 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_create(struct sqcq_engine **engine,
  * channels, rings. An engine that no thread ever turned is stopped (CANCEL) and
  * turned here to its end. NULL is allowed and does nothing.
  * Thread:   S. No other thread may be inside, or later make, a call on this engine.
- * Blocks:   never.   Syscalls: close, munmap; the kernel tears the ring down later.
+ * Blocks:   never.   Syscalls: close, munmap, and those of the turns that are left to it. The
+ *           kernel tears the ring down later.
  * Returns:  0
  *           -EBUSY       not stopped yet, or completions unread, or buffers out; *held, where
  *                        given, says what. The engine stays as it is (one that was never turned
@@ -356,7 +361,9 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_create(struct sqcq_engine *engine,
  * outstanding on it the handle is dead, and its place and credits are free for another
  * channel after the I/O thread's next turn. Otherwise the consumer takes what is left,
  * until sqcq_channel_poll() says -EPIPE, and calls this again.
- * Thread:   any one.   Blocks: never.   Syscalls: write(eventfd), only while the I/O thread sleeps.
+ * Thread:   any one.   Blocks: never.
+ * Syscalls: write(eventfd), only while the I/O thread sleeps; futex(WAKE), only for a consumer
+ *           that does.
  * Returns:  0            closed and given back
  *           -EBUSY       closed, but completions are still to be taken or to come, or a consumer is
  *                        inside a call on it (one that waits is woken, to find -EPIPE)
@@ -406,7 +413,7 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_pool_destroy(struct sqcq_engine *engine, sqcq
  * Make a file known to the engine. It takes its own duplicate, so you may close fd at once; the
  * file position and O_NONBLOCK stay shared with fd, as dup(2) does. Any readable
  * descriptor: regular files, block devices, pipes, FIFOs, sockets, eventfd, inotify, ...
- * Thread:   P.   Blocks: never.   Syscalls: fcntl (twice), fstat.
+ * Thread:   P.   Blocks: never.   Syscalls: fcntl (twice), fstat; close where it refuses.
  * Owns:     *file until sqcq_file_remove() or the engine's end.
  * Returns:  0
  *           -EINVAL      NULL
@@ -512,7 +519,9 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_buffer_unwrap(struct sqcq_engine *engine, sqc
 /*
  * Hand in one read. *read is copied; reuse it freely after the call.
  * Thread:   P, any number at once; not from a signal handler.
- * Blocks:   never.   Syscalls: write(eventfd), only while the I/O thread is announced asleep.
+ * Blocks:   never.
+ * Syscalls: write(eventfd), only while the I/O thread is announced asleep; where it is refused
+ *           after it had a credit, futex(WAKE) for a consumer that waits for no more than that.
  * Owns:     on 0 the engine holds the buffer until its completion is taken.
  * Returns:  0            exactly one completion will arrive on read->channel
  *           -EAGAIN      no lane with room
@@ -534,7 +543,7 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_request(struct sqcq_engine *engine,
  * Hand in several reads with one claim and one look at the I/O thread: cheaper per read. The
  * first ones are accepted up to the first that must be refused. One call accepts at most
  * INT32_MAX.
- * Thread:   P.   Blocks: never.   Syscalls: write(eventfd), only while the I/O thread sleeps.
+ * Thread:   P.   Blocks: never.   Syscalls: as sqcq_request().
  * Returns:  how many were accepted, at least 1; or the error of the first, as sqcq_request();
  *           -EINVAL also for count 0.
  */

@@ -85,8 +85,10 @@ static void close_files(struct sqcq_engine *engine)
     struct io_uring_sqe *sqe = polls ? NULL : sqcq__ring_sqe(engine->ring);
     uint32_t next = engine->files.io[index].next;
 
-    if (sqe == NULL && !polls)
+    if (sqe == NULL && !polls) {
+      engine->io.nap = true;
       return;
+    }
     engine->files.to_close = next;
     sqcq__count(&engine->stats.files_retired, 1);
     if (polls) {
@@ -171,6 +173,7 @@ static void submit_cancels(struct sqcq_engine *engine)
 
     if (sqe == NULL) {
       sqcq__requests_uncancel(requests, slot);
+      engine->io.nap = true;
       return;
     }
     sqcq__prep_cancel(sqe, sqcq__user_data(SQCQ__OP_READ, index, slot->generation),

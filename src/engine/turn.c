@@ -230,6 +230,8 @@ static void finish(struct sqcq_engine *engine)
       sqcq__prep_cancel(sqe, sqcq__user_data(SQCQ__OP_WAKE, 0, 0),
                         sqcq__user_data(SQCQ__OP_UNWAKE, 0, 0));
       io->unwake_out = true;
+    } else {
+      io->nap = true;
     }
     return;
   }
@@ -306,6 +308,11 @@ static bool has_work(struct sqcq_engine *engine)
          (polls_device(engine) && engine->io.requests.flying_count > 0);
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+  return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* Announce, look again, sleep. 0, -EINTR, or an error that ends the turn. */
 static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
 {
@@ -316,9 +323,10 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
 
   if (!outside) {
     arm_wake(engine);
-    if (!engine->io.wake_armed)
-      return enter(engine, 0); /* no SQE for it: nobody could wake us */
-    if (sqcq__ring_has_unsubmitted(engine->ring)) {
+    if (!engine->io.wake_armed) { /* no SQE for it: completions could not wake us outside */
+      outside = true;
+      timeout_ns = least(timeout_ns, NAP_NS);
+    } else if (sqcq__ring_has_unsubmitted(engine->ring)) {
       /* By itself: an enter that submits says how many, and not that a signal ended its wait. */
       error = enter(engine, 0);
       if (error < 0 || has_work(engine))
@@ -353,11 +361,6 @@ static bool spin_for_work(struct sqcq_engine *engine, int64_t *now)
   } while (sqcq__spin(&spin));
   *now = sqcq__now();
   return false;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-  return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
 /* Nanoseconds until something has to be done whatever comes in; negative: no limit. */

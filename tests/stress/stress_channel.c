@@ -1,3 +1,4 @@
+/* sqcq-test: timeout 400 */
 /*
  * A channel alone: producers that take credits and give some back unused, one thread that pushes, one that waits
  * for batches. Every completion comes out once, whole and in order, and nobody sleeps while there is something

@@ -1,3 +1,4 @@
+/* sqcq-test: timeout 400 */
 /*
  * The credit word alone: never more credits out than the channel has slots, and none lost, while channels
  * are closed under those who take and opened again in the same place. Takers look at plain data of the channel

@@ -1,3 +1,4 @@
+/* sqcq-test: timeout 400 */
 /*
  * The free list alone, by more threads than there are CPUs: each index belongs to one thread at a time, and none
  * is lost. With few indexes the same head comes back all the time, which is what its count is there for.

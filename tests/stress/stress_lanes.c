@@ -1,3 +1,4 @@
+/* sqcq-test: timeout 400 */
 /*
  * The lanes alone: many producers, one that drains, tiny rings. Every request committed comes out once and whole;
  * after a stop nothing follows; no work bit is lost; and a producer that is stopped anywhere holds up no other.

@@ -1,3 +1,4 @@
+/* sqcq-test: timeout 400 */
 /*
  * The I/O thread's sleep alone, against the real functions of wake.h.
  *

@@ -149,7 +149,7 @@ static void removes_of_many_files_at_once_close_them_all_in_one_wait(void **stat
     assert_error(sqcq_file_add(rig.engine, rig.fd, &files[0]), -ENOSPC);
     for (int j = 0; j < 38; j++)
       assert_ok(sqcq_file_remove(rig.engine, files[j], SQCQ_REMOVE_DRAIN));
-    assert_ok(sqcq_engine_wait(rig.engine, 20 * RIG_MS));
+    assert_ok(sqcq_engine_wait(rig.engine, 200 * RIG_MS));
     assert_int_equal(fds_count(), fds);
     assert_int_equal(rig_stats(&rig).files_retired, 38);
     for (int j = 0; j < 38; j++) {
