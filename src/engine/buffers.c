@@ -31,7 +31,9 @@ static void unmap(struct sqcq__buffers *buffers, struct sqcq__pool *pool)
   for (uint32_t i = 0; i < pool->count; i++) {
     struct sqcq__buffer *buffer = &buffers->buffers[pool->first + i];
 
-    sqcq__owner_take(&buffer->owner, buffer->memory, buffer->size);
+    /* Free ones belong to nobody, and the mapping goes back clean. relaxed: nobody else is here */
+    if (sqcq__word_state(sqcq__load_relaxed(&buffer->word)) == SQCQ__BUFFER_FREE)
+      sqcq__owner_take(&buffer->owner, buffer->memory, buffer->size);
     sqcq__owner_fini(&buffer->owner);
   }
   (void)munmap(pool->memory, pool->bytes);
