@@ -288,6 +288,8 @@ int main(int argc, char **argv)
       BENCH_FLAG_CHOICE("idle", &options.idle, "spin|sleep|busy", "of the I/O thread"),
       BENCH_FLAG_NUMBER("spin-us", &options.spin_us, 0, 1000000,
                         "for --idle spin; 0: the library's default"),
+      BENCH_FLAG_NUMBER("consumer-spin-us", &options.consumer_spin_us, 0, 1000000,
+                        "of a consumer before it sleeps"),
       BENCH_FLAG_CHOICE("solo", &options.solo, "0|1", "one thread for all roles"),
       BENCH_FLAG_NUMBER("depth", &options.depth, 0, SQCQ_DEPTH_MAX,
                         "reads in the kernel, a power of two; 0: room for qd"),

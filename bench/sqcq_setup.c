@@ -45,6 +45,7 @@ static void make_engine(void)
   config.idle = options.idle;
   if (options.spin_us)
     config.spin_ns = options.spin_us * 1000;
+  config.consumer_spin_ns = options.consumer_spin_us * 1000;
   if (!options.files_fixed)
     config.flags |= SQCQ_ENGINE_NO_FIXED_FILES;
   error = sqcq_engine_create(&engine, &config, &why);

@@ -16,6 +16,7 @@ struct options {
   uint32_t files_fixed;
   uint32_t idle; /* enum sqcq_idle */
   uint32_t spin_us;
+  uint32_t consumer_spin_us;
   uint32_t solo;
   uint32_t depth;
   uint32_t lanes;

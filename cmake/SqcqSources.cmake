@@ -9,6 +9,7 @@ set(SQCQ_SOURCES
   src/mpsc/lanes.c
 
   src/dispatch/channel.c
+  src/dispatch/relay.c
   src/dispatch/router.c
   src/dispatch/wake.c
 

@@ -93,12 +93,12 @@ extern "C" {
 #define SQCQ_ENGINE_NO_DEFER (1u << 3)       /* do without SINGLE_ISSUER and DEFER_TASKRUN */
 
 /* sqcq_engine_config.idle: what the I/O thread does in sqcq_engine_run() and
- * sqcq_engine_wait(), and a consumer in sqcq_channel_wait(), while there is nothing to do. Looking
- * again gives the CPU to others that want it (sched_yield). */
+ * sqcq_engine_wait() while there is nothing to do. Looking again gives the CPU to others that want
+ * it (sched_yield). Consumers: consumer_spin_ns. */
 enum sqcq_idle {
   SQCQ_IDLE_SPIN_SLEEP = 0, /* look again for spin_ns, then sleep (default) */
   SQCQ_IDLE_SLEEP = 1,      /* sleep at once: least CPU while little is to be done */
-  SQCQ_IDLE_BUSY = 2        /* the I/O thread never sleeps; consumers as with SPIN_SLEEP */
+  SQCQ_IDLE_BUSY = 2        /* never sleep: a CPU of its own, and nobody else on it */
 };
 
 /* sqcq_engine_stop(): what becomes of accepted requests. */
@@ -160,7 +160,7 @@ struct sqcq_engine_config {
   uint32_t requests_max;   /* accepted and not yet taken, of all channels together. 4096 */
   uint32_t channels_max;   /* open at once, up to depth: each keeps one of it. 64, or depth / 4 */
   uint32_t lanes_shared;   /* for sqcq_request(), to SQCQ_LANES_SHARED_MAX. 2 x CPUs, 4 or more */
-  uint32_t lane_slots;     /* of a lane's ring, a power of two; it carries one less. 256 */
+  uint32_t lane_slots;     /* requests that a lane holds, a power of two. 256 */
   uint32_t files_max;      /* files at once. 1024 */
   uint32_t files_fixed;    /* slots of the kernel's file table. files_max, or the most there are */
   uint32_t pools_max;      /* pools at once. 16 */
@@ -169,6 +169,10 @@ struct sqcq_engine_config {
   uint32_t spin_ns;        /* how long to look again before a sleep, nanoseconds. 20000 */
   uint32_t sqpoll_idle_ms; /* SQPOLL: the kernel thread sleeps after this. 10 */
   int32_t sqpoll_cpu;      /* SQPOLL: its CPU + 1; 0: any */
+  /* How long a consumer in sqcq_channel_wait() looks again before it sleeps, nanoseconds, to
+   * UINT32_MAX. Worth it where each consumer has a CPU to itself: with fewer CPUs than threads it
+   * takes them from the I/O thread (measured: docs/decisions/0007). 0: sleep at once. */
+  uint32_t consumer_spin_ns;
 };
 
 /* Why sqcq_engine_create() refused, in words for a log. */
@@ -572,7 +576,8 @@ SQCQ_EXPORT int sqcq_engine_stop(struct sqcq_engine *engine, unsigned mode, int6
  * sleep. The first turn makes the calling thread the engine's I/O thread.
  * Thread:   I.   Blocks: never.
  * Syscalls: io_uring_enter, where there is something to submit or the kernel has completions;
- *           futex(WAKE), once for each channel whose consumer sleeps; on the first turn
+ *           futex(WAKE), once for all channels whose consumers sleep and once more for each that
+ *           still does on the next turn (see sqcq_channel_wait()); on the first turn
  *           io_uring_register; for a file that is new, busy or removed io_uring_register or close.
  * Returns:  completions delivered, 0 or more
  *           -EPERM       another thread is this engine's I/O thread
@@ -625,7 +630,9 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_poll(struct sqcq_engine *engine, sqcq
  * wait never hangs on reads that were not requested. After timeout_ns nanoseconds (SQCQ_FOREVER: no
  * limit) it takes what there is.
  * Thread:   C.   Blocks: up to timeout_ns.
- * Syscalls: only while it has to wait: sched_yield, by the engine's idle strategy, then futex.
+ * Syscalls: only while it has to wait: sched_yield for consumer_spin_ns, then futex; and when it has
+ *           slept futex(WAKE) for one other consumer of the engine, where completions came for
+ *           several: the I/O thread wakes one, each one the next.
  * Returns:  how many, 1 to max; 0 when the time has passed and there is none
  *           -EDEADLK     there is none, and the caller is the engine's I/O thread: only it could
  *                        bring one about. Turn the engine instead. (What there is it takes,

@@ -6,13 +6,11 @@
 #include <errno.h>
 #include <stddef.h>
 
-CK_RING_PROTOTYPE(completion, sqcq_completion)
-
 int sqcq__channel_fit(struct sqcq__channel *channel, uint32_t capacity)
 {
   uint32_t size = channel->ring_size == 0 ? 2 : channel->ring_size;
 
-  while (size < capacity + 1) /* a ring of N slots carries N - 1 */
+  while (size < capacity)
     size *= 2;
   if (size > channel->ring_size) {
     struct sqcq__channel_ring *ring = sqcq__mem_new(1, sizeof(*ring));
@@ -28,7 +26,7 @@ int sqcq__channel_fit(struct sqcq__channel *channel, uint32_t capacity)
     channel->rings = ring;
     channel->ring_size = size;
     channel->slots = slots;
-    ck_ring_init(&channel->ring, size);
+    sqcq__spsc_init(&channel->ring, size);
   }
   return 0;
 }
@@ -46,21 +44,28 @@ void sqcq__channel_fini(struct sqcq__channel *channel)
 
 void sqcq__channel_push(struct sqcq__channel *channel, const struct sqcq_completion *completion)
 {
-  struct sqcq_completion *slot =
-      ck_ring_enqueue_reserve_spsc_completion(&channel->ring, channel->slots);
+  struct sqcq__spsc *ring = &channel->ring;
 
-  SQCQ_ASSERT(slot != NULL); /* a credit means room */
-  *slot = *completion;
-  ck_ring_enqueue_commit_spsc(&channel->ring); /* pair(channel) release, by ck */
+  /* A credit means room, and says so to us too: no look at the consumer's line. */
+  SQCQ_ASSERT(ring->next - sqcq__load_relaxed(&ring->head) <= ring->mask);
+  channel->slots[ring->next++ & ring->mask] = *completion;
+}
+
+void sqcq__channel_publish(struct sqcq__channel *channel)
+{
+  sqcq__spsc_publish(&channel->ring);
 }
 
 uint32_t sqcq__channel_pop(struct sqcq__channel *channel, struct sqcq_completion *out, uint32_t max)
 {
-  uint32_t n = 0;
+  uint32_t n = sqcq__spsc_ready(&channel->ring);
 
-  /* pair(channel) acquire, by ck */
-  while (n < max && ck_ring_dequeue_spsc_completion(&channel->ring, channel->slots, &out[n]))
-    n++;
+  if (n > max)
+    n = max;
+  for (uint32_t i = 0; i < n; i++)
+    out[i] = channel->slots[sqcq__spsc_at(&channel->ring, i)];
+  if (n > 0)
+    sqcq__spsc_give_back(&channel->ring, n);
   return n;
 }
 
@@ -81,13 +86,18 @@ bool sqcq__channel_ready(struct sqcq__channel *channel, uint32_t want)
   return taken == 0 && (sqcq__word_state(word) & SQCQ__CREDIT_CLOSED) != 0;
 }
 
-bool sqcq__channel_wake(struct sqcq__channel *channel, bool last)
+bool sqcq__channel_sleeps(struct sqcq__channel *channel)
 {
   uint32_t want = sqcq__waiter_want(&channel->waiter);
 
-  if (want == 0 || !(last || sqcq__channel_ready(channel, want)))
-    return false;
-  return sqcq__waiter_wake(&channel->waiter);
+  return want != 0 && sqcq__channel_ready(channel, want);
+}
+
+bool sqcq__channel_wake(struct sqcq__channel *channel, bool last)
+{
+  bool sleeps = last ? sqcq__waiter_want(&channel->waiter) != 0 : sqcq__channel_sleeps(channel);
+
+  return sleeps && sqcq__waiter_wake(&channel->waiter);
 }
 
 void sqcq__channel_give_back(struct sqcq__channel *channel, uint32_t n)

@@ -1,12 +1,10 @@
 /*
  * A completion channel. Doorway: I -> C, with the credits that P takes.
  *
- * A ck spsc ring of completions by value. The I/O thread pushes, one consumer at a time pops. A
- * push cannot fail: each completion has a credit, and there are no more credits than slots.
- *
- *   pair(channel)  by ck: push (release of p_tail) before pop; pop (c_head) before the slot is
- *   pushed to
- *                  again, which needs a credit, given back after it.
+ * A ring (base/spsc.h) of completions by value. The I/O thread pushes, and publishes once a turn;
+ * one consumer at a time pops. A push cannot fail: each completion has a credit, and there are no
+ * more credits than slots. Nor does it look at what the consumer has given back: the credit came
+ * back after that, pair(credit).
  *
  * Channels live in an array as long as the engine; a handle's generation says whether it means the
  * one that is there now. A slot's ring is kept for the next channel and replaced only by a larger
@@ -17,12 +15,11 @@
 #define SQCQ_DISPATCH_CHANNEL_H
 
 #include "base/atomics.h"
+#include "base/spsc.h"
 #include "dispatch/wake.h"
 #include "mpsc/credit.h"
 
 #include <sqcq/sqcq.h>
-
-#include <ck_ring.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,14 +34,15 @@ struct sqcq__channel_ring {
 
 struct sqcq__channel {
   _Alignas(SQCQ_CACHELINE) struct sqcq__credit credit;
-  /* Constant while the channel is open; W: its creator before opening, pair(credit). */
+  _Alignas(SQCQ_CACHELINE) struct sqcq__spsc ring; /* producer: I; consumer: C */
+  /* Constant while the channel is open, in a line with the ring's constants; W: its creator before
+   * opening, pair(credit). */
   uint32_t inflight_max;
   uint32_t inflight_min;
-  uint32_t ring_size;                      /* slots of the ring, a power of two; 0: none yet */
-  struct sqcq__channel_ring *rings;        /* all it ever had, newest first */
-  _Atomic uint32_t retire_next;            /* link in control.h's stack of channels to retire */
-  _Alignas(SQCQ_CACHELINE) ck_ring_t ring; /* W: I (tail), C (head); pair(channel) */
-  struct sqcq_completion *slots;           /* constant while open */
+  uint32_t ring_size; /* slots of the ring, a power of two; 0: none yet */
+  struct sqcq_completion *slots;
+  struct sqcq__channel_ring *rings; /* all it ever had, newest first */
+  _Atomic uint32_t retire_next;     /* link in control.h's stack of channels to retire */
   struct sqcq__waiter waiter;
 };
 
@@ -53,8 +51,9 @@ struct sqcq__channel {
 int sqcq__channel_fit(struct sqcq__channel *channel, uint32_t capacity);
 void sqcq__channel_fini(struct sqcq__channel *channel);
 
-/* I. */
+/* I: the completion can be popped once it is published, with all others pushed so far. */
 void sqcq__channel_push(struct sqcq__channel *channel, const struct sqcq_completion *completion);
+void sqcq__channel_publish(struct sqcq__channel *channel);
 
 /* C: copy up to max out, oldest first. The credits are still held. */
 uint32_t sqcq__channel_pop(struct sqcq__channel *channel, struct sqcq_completion *out,
@@ -63,12 +62,15 @@ uint32_t sqcq__channel_pop(struct sqcq__channel *channel, struct sqcq_completion
 /* C, I: how many are there to pop; by others, about how many. */
 static inline uint32_t sqcq__channel_unread(const struct sqcq__channel *channel)
 {
-  return ck_ring_size(&channel->ring);
+  return sqcq__spsc_count(&channel->ring);
 }
 
-/* I: after the fence: wake the consumer if it sleeps and has enough to wake up for. `last`: wake it
- * whatever there is. Returns whether a system call was made. */
+/* Any: after the fence: wake the consumer if it sleeps and has enough to wake up for. `last`: wake
+ * it whatever there is. Returns whether a system call was made. */
 bool sqcq__channel_wake(struct sqcq__channel *channel, bool last);
+
+/* I: whether its consumer sleeps and has what it waits for. */
+bool sqcq__channel_sleeps(struct sqcq__channel *channel);
 
 /* P: give back credits that no request went out with. The sleeping consumer may have waited for
  * just those: see sqcq__channel_ready(). */

@@ -1,36 +1,50 @@
 /*
  * From completions to channels, and whom to wake at the end of a turn. Room: I.
  *
- * Consumers are woken once a turn, not once a completion, and only those that sleep and have
- * what they wait for.
+ * Completions are staged while a turn lasts, and published and waked for once, at its end. Only
+ * consumers that sleep and have what they wait for are woken: the first by the I/O thread, the
+ * others by those woken before them (relay.h). Those that still sleep a turn later, which is at
+ * once where the I/O thread has nothing else to do, it wakes itself: so nobody's wake depends on
+ * another consumer for longer than a turn.
  */
 #ifndef SQCQ_DISPATCH_ROUTER_H
 #define SQCQ_DISPATCH_ROUTER_H
 
 #include "dispatch/channel.h"
+#include "dispatch/relay.h"
 
-#include <stdbool.h>
 #include <stdint.h>
+
+enum sqcq__router_note {
+  SQCQ__ROUTER_NONE,
+  SQCQ__ROUTER_TOUCHED,  /* pushed to in this turn */
+  SQCQ__ROUTER_PASSED_ON /* it slept at the end of the last one, and is in the relay */
+};
 
 struct sqcq__router {
   struct sqcq__channel *channels; /* the engine's array */
-  uint32_t *touched;              /* indexes of channels pushed to in this turn */
-  bool *is_touched;
+  struct sqcq__relay *relay;
+  uint32_t *touched; /* indexes of channels that have a note */
+  uint8_t *notes;    /* enum sqcq__router_note, by index */
   uint32_t touched_count;
   uint32_t pushed; /* completions since the turn began */
   uint32_t channel_count;
 };
 
-int sqcq__router_init(struct sqcq__router *router, struct sqcq__channel *channels, uint32_t count);
+int sqcq__router_init(struct sqcq__router *router, struct sqcq__relay *relay,
+                      struct sqcq__channel *channels, uint32_t count);
 void sqcq__router_fini(struct sqcq__router *router);
 
 void sqcq__router_push(struct sqcq__router *router, uint32_t channel,
                        const struct sqcq_completion *completion);
 
-/* End of the turn: returns how many wakes were sent. */
-uint32_t sqcq__router_wake(struct sqcq__router *router);
+/* What has been pushed can be popped. */
+void sqcq__router_publish(struct sqcq__router *router);
+
+/* End of the turn, after the publishing. */
+void sqcq__router_wake(struct sqcq__router *router);
 
 /* Nothing more will come: wake every consumer. */
-uint32_t sqcq__router_wake_all(struct sqcq__router *router);
+void sqcq__router_wake_all(struct sqcq__router *router);
 
 #endif

@@ -178,6 +178,7 @@ bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
   (void)ck_ec32_add(&waiter->count, &ec_mode, 1);
   (void)syscall(SYS_futex, &waiter->count.counter, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL,
                 NULL, 0);
+  sqcq__add_relaxed(&waiter->wakes, 1);
   sqcq__store_release(&waiter->roused, number); /* pair(roused) release: after the wake */
   return true;
 }

@@ -9,15 +9,13 @@
  * others need not repeat it: a noted sleep is one that has been ended. So a sleep costs at most as
  * many system calls as there are producers inside a call at that moment, and mostly one.
  *
- *   pair(sleep)  The I/O thread. Publishing is a sequentially consistent RMW (the lane's work bit,
- *   or
- *                a control bit), the looks are sequentially consistent loads and the announcement
- *                is a sequentially consistent store: if the waker's look misses the announcement,
- *                its RMW comes before the announcement in that order, and the second look sees it.
- *   pair(want)   A consumer. Publishing is by ck (release of the channel's tail), so both sides
- *   need a
- *                full fence: the I/O thread one a turn, for all channels it pushed to; the consumer
- *                one before each sleep.
+ *   pair(sleep)  The I/O thread. Publishing is a sequentially consistent RMW (the lane's work bit, or
+ *                a control bit), the looks are sequentially consistent loads and the announcement is
+ *                a sequentially consistent store: if the waker's look misses the announcement, its
+ *                RMW comes before the announcement in that order, and the second look sees it.
+ *   pair(want)   A consumer. Publishing is a release store of the channel's tail, so both sides
+ *                need a full fence: the I/O thread one a turn, for all channels it pushed to; the
+ *                consumer one before each sleep.
  */
 #ifndef SQCQ_DISPATCH_WAKE_H
 #define SQCQ_DISPATCH_WAKE_H
@@ -88,6 +86,7 @@ struct sqcq__waiter {
   _Atomic uint32_t inside; /* W: C, calls; R: the channel's destroyer; pair(inside) */
   /* W, R: I, P; the last sleep ended by a wake; pair(roused) */
   _Alignas(SQCQ_CACHELINE) _Atomic uint64_t roused;
+  _Atomic uint64_t wakes; /* W: wakers, relaxed: a statistic */
 };
 
 /* The consumer's half, in three steps: */
@@ -106,17 +105,17 @@ static inline void sqcq__waiter_clear(struct sqcq__waiter *waiter)
 /* Any: between a look at a ring and a later look that must not be made earlier. */
 void sqcq__looks_fence(void);
 
-/* I: after pushes to any channels and before the looks at their waiters. */
+/* Any: after what a sleeper must see, and before the look whether it sleeps. */
 void sqcq__waiters_fence(void);
 
-/* I: what the consumer waits for, 0 where it is awake. */
+/* Any: what the consumer waits for, 0 where it is awake. */
 static inline uint32_t sqcq__waiter_want(struct sqcq__waiter *waiter)
 {
   /* pair(want) look; pair(want-number) acquire: the number is this sleep's, or a later one's */
   return sqcq__load_acquire(&waiter->want);
 }
 
-/* I, P: end the sleep just seen, if nobody has; true where that took a system call. */
+/* Any: end the sleep just seen, if nobody has; true where that took a system call. */
 bool sqcq__waiter_wake(struct sqcq__waiter *waiter);
 
 /* CLOCK_MONOTONIC in nanoseconds. */

@@ -140,7 +140,7 @@ static int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqc
     int error = put(engine, &chunk->reads[*done], slot);
     if (error < 0)
       return error;
-    sqcq__lane_commit(lane);
+    sqcq__lane_fill(lane);
     credits->held--;
   }
   return 0;

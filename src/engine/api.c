@@ -285,7 +285,6 @@ int sqcq_engine_stats(const struct sqcq_engine *engine, struct sqcq_stats *stats
       .enters = sqcq__load_relaxed(&from->enters),
       .sleeps = sqcq__load_relaxed(&from->sleeps),
       .io_wakes = sqcq__load_relaxed(&engine->sleeper.wakes),
-      .consumer_wakes = sqcq__load_relaxed(&from->consumer_wakes),
       .files_retired = sqcq__load_relaxed(&from->files_retired),
       .syscalls_control = sqcq__load_relaxed(&from->syscalls_control),
       .inflight = sqcq__load_relaxed(&from->inflight),
@@ -293,8 +292,10 @@ int sqcq_engine_stats(const struct sqcq_engine *engine, struct sqcq_stats *stats
       .cq_overflow = sqcq__load_relaxed(&from->cq_overflow),
   };
 
-  for (uint32_t i = 0; i < engine->config.user.channels_max; i++)
+  for (uint32_t i = 0; i < engine->config.user.channels_max; i++) {
     now.consumer_sleeps += sqcq__load_relaxed(&engine->channels[i].waiter.sleeps);
+    now.consumer_wakes += sqcq__load_relaxed(&engine->channels[i].waiter.wakes);
+  }
   memset(stats, 0, stats_size);
   memcpy(stats, &now, stats_size < sizeof(now) ? stats_size : sizeof(now));
   return 0;

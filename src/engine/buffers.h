@@ -12,7 +12,7 @@
  *   pair(buffer)  release by whoever gives the buffer on (a request's acceptance, a release to the
  *   pool), acquire by
  *                 whoever takes it. The bytes themselves go from the I/O thread to the consumer by
- *                 pair(channel), and from releaser to acquirer by pair(freelist).
+ *                 pair(spsc), and from releaser to acquirer by pair(freelist).
  *   pair(pool)    the creator's store of the pool's word (release: its fields are written) before
  *   an
  *                 acquirer's load of it.

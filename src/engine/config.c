@@ -139,8 +139,8 @@ int sqcq__config_resolve(const struct sqcq_engine_config *given, struct sqcq__co
     return refuse(why, "channels_max", user->channels_max,
                   "at most depth: each channel is sure of one read in flight", user->depth);
   BOUND(lanes_shared, SQCQ_LANES_SHARED_MAX);
-  if (!is_pow2(user->lane_slots) || user->lane_slots < 2 || user->lane_slots > SQCQ_LANE_SLOTS_MAX)
-    return refuse(why, "lane_slots", user->lane_slots, "a power of two, 2 to SQCQ_LANE_SLOTS_MAX",
+  if (!is_pow2(user->lane_slots) || user->lane_slots > SQCQ_LANE_SLOTS_MAX)
+    return refuse(why, "lane_slots", user->lane_slots, "a power of two, 1 to SQCQ_LANE_SLOTS_MAX",
                   SQCQ_LANE_SLOTS_MAX);
   BOUND(files_max, SQCQ_FILES_MAX);
   BOUND(files_fixed, SQCQ_FILES_FIXED_MAX);

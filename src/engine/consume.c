@@ -74,13 +74,14 @@ static bool may_go_on(struct sqcq_engine *engine, struct sqcq__channel *channel,
   return sqcq__channel_ready(channel, min) || sqcq__phase(engine) == SQCQ__PHASE_STOPPED;
 }
 
-/* Look for min completions for spin_ns at the most, and not past the deadline (negative: none). */
+/* Look for min completions for consumer_spin_ns at the most, and not past the deadline (negative:
+ * none). */
 static bool spin_for(struct sqcq_engine *engine, struct sqcq__channel *channel, uint32_t min,
                      int64_t deadline)
 {
-  if (engine->config.user.idle == SQCQ_IDLE_SLEEP)
+  if (engine->config.user.consumer_spin_ns == 0)
     return false;
-  struct sqcq__spin spin = {.until = sqcq__now() + engine->config.user.spin_ns};
+  struct sqcq__spin spin = {.until = sqcq__now() + engine->config.user.consumer_spin_ns};
 
   if (deadline >= 0 && spin.until > deadline)
     spin.until = deadline;
@@ -100,7 +101,7 @@ static void sleep_for(struct sqcq_engine *engine, struct sqcq__channel *channel,
   /* pair(want) look again */
   if (!may_go_on(engine, channel, min))
     sqcq__waiter_sleep(waiter, prepared, deadline);
-  sqcq__waiter_clear(waiter);
+  sqcq__relay_leave(&engine->relay, waiter);
 }
 
 static int wait_channel(struct sqcq_engine *engine, struct sqcq__channel *channel,

@@ -107,6 +107,7 @@ static void free_parts(struct sqcq_engine *engine)
   sqcq__lanes_fini(&engine->lanes);
   sqcq__requests_fini(&engine->io.requests);
   sqcq__router_fini(&engine->io.router);
+  sqcq__relay_fini(&engine->relay);
   for (uint32_t i = 0; engine->channels != NULL && i < engine->config.user.channels_max; i++)
     sqcq__channel_fini(&engine->channels[i]);
   sqcq__mem_free(engine->channels);
@@ -133,7 +134,10 @@ static int make_tables(struct sqcq_engine *engine)
     error = sqcq__requests_init(&engine->io.requests, user->requests_max, user->channels_max,
                                 user->depth);
   if (error == 0)
-    error = sqcq__router_init(&engine->io.router, engine->channels, user->channels_max);
+    error = sqcq__relay_init(&engine->relay, engine->channels, user->channels_max);
+  if (error == 0)
+    error =
+        sqcq__router_init(&engine->io.router, &engine->relay, engine->channels, user->channels_max);
   return error;
 }
 

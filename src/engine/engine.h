@@ -11,6 +11,7 @@
 
 #include "base/atomics.h"
 #include "dispatch/channel.h"
+#include "dispatch/relay.h"
 #include "dispatch/router.h"
 #include "dispatch/wake.h"
 #include "engine/buffers.h"
@@ -69,6 +70,7 @@ struct sqcq_engine {
   /* The doorways, each with its own rules. */
   struct sqcq__control control;
   struct sqcq__sleeper sleeper;
+  struct sqcq__relay relay;
   struct sqcq__lanes lanes;
   struct sqcq__files files;
   struct sqcq__buffers buffers;

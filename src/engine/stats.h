@@ -34,7 +34,6 @@ struct sqcq__stats {
   _Atomic uint64_t turns_idle;
   _Atomic uint64_t enters;
   _Atomic uint64_t sleeps;
-  _Atomic uint64_t consumer_wakes;
   _Atomic uint64_t files_retired;
   _Atomic uint64_t syscalls_control;
   _Atomic uint64_t inflight;

@@ -96,20 +96,19 @@ void sqcq__turn_drain(struct sqcq_engine *engine)
   while (work != 0) {
     uint32_t index = (uint32_t)__builtin_ctzll(work);
     struct sqcq__lane *lane = &engine->lanes.lanes[index];
-    uint32_t popped = 0;
+    uint32_t ready = sqcq__lane_ready(lane);
 
     work &= work - 1;
-    for (;;) {
+    /* What is committed from here on sets the bit again. */
+    for (uint32_t i = 0; i < ready; i++) {
       struct sqcq__slot *slot = sqcq__requests_blank(&engine->io.requests);
 
-      if (slot == NULL || !sqcq__lane_pop(lane, &slot->request))
-        break;
+      SQCQ_ASSERT(slot != NULL); /* there is one for each credit */
+      slot->request = *sqcq__lane_at(lane, i);
       take_in(engine, slot);
-      if (++popped == engine->lanes.slots) {
-        sqcq__lanes_again(&engine->lanes, index);
-        break;
-      }
     }
+    if (ready > 0)
+      sqcq__lane_give_back(lane, ready);
   }
 }
 
@@ -237,7 +236,7 @@ static void finish(struct sqcq_engine *engine)
   }
   sqcq__ring_unbind(engine->ring);
   sqcq__store_release(&engine->phase, SQCQ__PHASE_STOPPED); /* pair(phase) release */
-  sqcq__count(&engine->stats.consumer_wakes, sqcq__router_wake_all(&io->router));
+  sqcq__router_wake_all(&io->router);
 }
 
 /* Whether something had to be left to another turn, and can be done in it. */
@@ -270,6 +269,7 @@ static int turn(struct sqcq_engine *engine)
       (polls_device(engine) && io->requests.flying_count > 0))
     error = enter(engine, 0);
   sqcq__turn_reap(engine);
+  sqcq__router_publish(&io->router);
   finish(engine);
   io->hurry = left_over(engine);
   if (io->requests.cancels_missed > 0 && io->retry_at == 0)
@@ -282,7 +282,7 @@ static int turn(struct sqcq_engine *engine)
   sqcq__store_relaxed(&engine->stats.inflight, io->requests.flying_count);
   sqcq__store_relaxed(&engine->stats.waiting, io->requests.waiting_count);
   sqcq__store_relaxed(&engine->stats.cq_overflow, sqcq__ring_overflow(engine->ring));
-  sqcq__count(&engine->stats.consumer_wakes, sqcq__router_wake(&io->router));
+  sqcq__router_wake(&io->router);
   return io->router.pushed > 0 ? (int)io->router.pushed : error;
 }
 
@@ -333,10 +333,10 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
         return error;
     }
   }
+  sqcq__count(&engine->stats.sleeps, 1);
   sqcq__sleeper_announce(&engine->sleeper); /* pair(sleep) announce */
   /* pair(sleep) look again */
   if (!sqcq__lanes_have_work(&engine->lanes) && !sqcq__control_posted(&engine->control)) {
-    sqcq__count(&engine->stats.sleeps, 1);
     if (outside) {
       error = sqcq__sleeper_poll(&engine->sleeper, timeout_ns);
       sqcq__sleeper_reset(&engine->sleeper);

@@ -1,28 +1,22 @@
 /*
  * One lane: a bounded ring of requests by value. Doorway P -> I.
  *
- * A ck spsc ring with a claim word in front: whoever holds the claim is the ring's one producer.
- * The I/O thread is its one consumer. A ring of N slots carries N - 1.
+ * A ring (base/spsc.h) with a claim word in front: whoever holds the claim is the ring's one
+ * producer. The I/O thread is its one consumer.
  *
  *   pair(lane-claim)  release of the claim, after the last commit, before the next acquire of it:
- *   the
- *                     ring's producer side passes from thread to thread like under a lock, but one
- *                     that is only ever tried.
- *   pair(lane)        by ck: commit (release of p_tail) before the I/O thread's dequeue; dequeue
- *                     (c_head) before the slot is written again. ck 0.7.1 orders the copy out of a
- *                     slot and the store of c_head by a store fence, which is enough because the
- *                     copy goes to memory that others see later (the request table, through its
- *                     address).
+ *                     the ring's producer side passes from thread to thread like under a lock, but
+ *                     one that is only ever tried.
  */
 #ifndef SQCQ_MPSC_LANE_H
 #define SQCQ_MPSC_LANE_H
 
 #include "base/atomics.h"
+#include "base/spsc.h"
 #include "mpsc/request.h"
 
-#include <ck_ring.h>
-
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum sqcq__claim {
@@ -33,12 +27,11 @@ enum sqcq__claim {
 
 struct sqcq__lane {
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t claim; /* W: P, I; enum sqcq__claim; pair(lane-claim) */
-  _Atomic uint64_t accepted;               /* W: claim holder; R: any, relaxed: a statistic */
-  _Alignas(SQCQ_CACHELINE) ck_ring_t ring; /* W: claim holder (tail), I (head); pair(lane) */
-  struct sqcq__request *slots;             /* constant; in the line of the ring's own constants */
+  _Atomic uint64_t accepted; /* W: claim holder; R: any, relaxed: a statistic */
+  /* producer: the claim's holder; consumer: I */
+  _Alignas(SQCQ_CACHELINE) struct sqcq__spsc ring;
+  struct sqcq__request *slots; /* constant; in the line of the ring's own constants */
 };
-
-CK_RING_PROTOTYPE(request, sqcq__request)
 
 static inline bool sqcq__lane_claim(struct sqcq__lane *lane, enum sqcq__claim as)
 {
@@ -56,24 +49,40 @@ static inline void sqcq__lane_unclaim(struct sqcq__lane *lane)
   sqcq__store_release(&lane->claim, SQCQ__CLAIM_FREE); /* pair(lane-claim) release */
 }
 
-/* By the claim's holder: the next slot to write, or NULL where the ring is full. */
+/* By the claim's holder: the slot to fill, or NULL where the ring is full. */
 static inline struct sqcq__request *sqcq__lane_reserve(struct sqcq__lane *lane)
 {
-  return ck_ring_enqueue_reserve_spsc_request(&lane->ring, lane->slots);
+  return sqcq__spsc_has_room(&lane->ring) ? &lane->slots[lane->ring.next & lane->ring.mask] : NULL;
 }
 
-/* By the claim's holder: publish the slot reserved last. */
+/* By the claim's holder: the slot reserved is filled. */
+static inline void sqcq__lane_fill(struct sqcq__lane *lane)
+{
+  lane->ring.next++;
+}
+
+/* By the claim's holder: the I/O thread may have what is filled. */
 static inline void sqcq__lane_commit(struct sqcq__lane *lane)
 {
-  ck_ring_enqueue_commit_spsc(&lane->ring); /* pair(lane) release, by ck */
-  sqcq__count(&lane->accepted, 1);
+  /* relaxed: its own */
+  sqcq__count(&lane->accepted, lane->ring.next - sqcq__load_relaxed(&lane->ring.tail));
+  sqcq__spsc_publish(&lane->ring);
 }
 
-/* By the I/O thread: copy the oldest request out. */
-static inline bool sqcq__lane_pop(struct sqcq__lane *lane, struct sqcq__request *request)
+/* By the I/O thread: how many there are, the i-th oldest, and that the first n have been copied. */
+static inline uint32_t sqcq__lane_ready(const struct sqcq__lane *lane)
 {
-  return ck_ring_dequeue_spsc_request(&lane->ring, lane->slots,
-                                      request); /* pair(lane) acquire, by ck */
+  return sqcq__spsc_ready(&lane->ring);
+}
+
+static inline const struct sqcq__request *sqcq__lane_at(const struct sqcq__lane *lane, uint32_t i)
+{
+  return &lane->slots[sqcq__spsc_at(&lane->ring, i)];
+}
+
+static inline void sqcq__lane_give_back(struct sqcq__lane *lane, uint32_t n)
+{
+  sqcq__spsc_give_back(&lane->ring, n);
 }
 
 #endif

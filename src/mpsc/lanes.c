@@ -22,7 +22,7 @@ int sqcq__lanes_init(struct sqcq__lanes *lanes, uint32_t count, uint32_t slots)
     lane->slots = sqcq__mem_new(slots, sizeof(*lane->slots));
     if (lane->slots == NULL)
       return -ENOMEM;
-    ck_ring_init(&lane->ring, slots);
+    sqcq__spsc_init(&lane->ring, slots);
   }
   return 0;
 }

@@ -37,11 +37,12 @@ void sqcq__lanes_fini(struct sqcq__lanes *lanes);
  * start with 0 and keep it over the calls for one batch. NULL: none is left to try. */
 struct sqcq__lane *sqcq__lanes_claim(struct sqcq__lanes *lanes, uint32_t *tried);
 
-/* P: after commits: give the claim back and say that the lane has work. */
+/* P: commit what is filled, give the claim back and say that the lane has work. */
 static inline void sqcq__lanes_publish(struct sqcq__lanes *lanes, struct sqcq__lane *lane)
 {
   uint64_t bit = UINT64_C(1) << (uint32_t)(lane - lanes->lanes);
 
+  sqcq__lane_commit(lane);
   sqcq__lane_unclaim(lane);
   sqcq__or_seq(&lanes->work, bit); /* pair(work) release; pair(sleep) publish */
 }
@@ -52,7 +53,7 @@ static inline bool sqcq__lanes_have_work(struct sqcq__lanes *lanes)
   return sqcq__load_seq(&lanes->work) != 0; /* pair(sleep) look again */
 }
 
-/* I: the lanes that have work; their bits are cleared. Pop each till it is empty, or say again. */
+/* I: the lanes that have work; their bits are cleared. Empty each of what is ready, or say again. */
 static inline uint64_t sqcq__lanes_take_work(struct sqcq__lanes *lanes)
 {
   /* relaxed look: a bit that is missed here is seen on the next turn or before the sleep. */

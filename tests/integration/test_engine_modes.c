@@ -37,7 +37,7 @@ static void smallest_engine_reads(void **state)
                                       .requests_max = RIG_CAPACITY,
                                       .channels_max = 1,
                                       .lanes_shared = 1,
-                                      .lane_slots = 2,
+                                      .lane_slots = 1,
                                       .files_max = 1,
                                       .files_fixed = 1,
                                       .pools_max = 1,

@@ -33,7 +33,7 @@ struct T : test_suite<T, 3> {
   bool park(unsigned p){ return PARK && p==0 && rl::rand(2)==0; }
   // false: parked for ever
   bool publish_and_wake(unsigned p){
-    tail[p]($).store(tail[p]($).load(mo_relaxed)+1, mo_release);          // commit, by ck
+    tail[p]($).store(tail[p]($).load(mo_relaxed)+1, mo_release);          // commit
     if(park(p)) return false;
 #if V==8
     if((work($).load(mo_relaxed)&(1<<p))==0)

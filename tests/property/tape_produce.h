@@ -144,7 +144,7 @@ static inline void tape_spoil_read(struct tape *tape, uint32_t r, struct sqcq_re
 
 static inline uint32_t tape_lane_room(const struct tape *tape)
 {
-  return tape->config.lanes_shared * (tape->config.lane_slots - 1) - tape->undrained;
+  return tape->config.lanes_shared * tape->config.lane_slots - tape->undrained;
 }
 
 /* What may be answered to it just now. */

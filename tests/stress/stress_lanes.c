@@ -1,7 +1,8 @@
 /* sqcq-test: timeout 400 */
 /*
- * The lanes alone: many producers, one that drains, tiny rings. Every request committed comes out once and whole;
- * after a stop nothing follows; no work bit is lost; and a producer that is stopped anywhere holds up no other.
+ * The lanes alone: many producers, one that drains, tiny rings, batches of random size. Every
+ * request committed comes out once and whole; after a stop nothing follows; no work bit is lost;
+ * and a producer that is stopped anywhere holds up no other.
  */
 #include "mpsc/lanes.h"
 
@@ -12,6 +13,7 @@
 #define PRODUCERS 6u
 #define NUMBERS_MAX 20000u /* of one producer */
 #define LANES_MAX 4u
+#define SLOTS_MAX 8u
 
 struct field {
   struct sqcq__lanes lanes;
@@ -82,37 +84,50 @@ static void look_at(struct crowd_member *me, uint32_t lane, const struct sqcq__r
   atomic_store_explicit(&field.acked[producer], number, memory_order_relaxed);
 }
 
-/* As the I/O thread does it: bits first, then each lane to its end, or say `again`. */
+/* As the I/O thread does it: bits first, then what is ready in each lane, all of it or say `again`;
+ * given back only once it is copied. */
 static void drain(struct crowd_member *me)
 {
   uint64_t work = sqcq__lanes_take_work(&field.lanes);
 
   while (work != 0) {
     uint32_t index = (uint32_t)__builtin_ctzll(work);
-    struct sqcq__request request;
-    uint32_t popped = 0;
+    struct sqcq__lane *lane = &field.lanes.lanes[index];
+    struct sqcq__request copies[SLOTS_MAX];
+    uint32_t ready = sqcq__lane_ready(lane), n = ready;
 
     work &= work - 1;
-    while (sqcq__lane_pop(&field.lanes.lanes[index], &request)) {
-      look_at(me, index, &request);
-      crowd_jitter(&me->rng);
-      if (++popped == field.lanes.slots) {
-        sqcq__lanes_again(&field.lanes, index);
-        break;
-      }
+    if (ready > SLOTS_MAX) {
+      crowd_fail(me, "more are ready than there are slots");
+      return;
     }
+    if (rng_percent(&me->rng, 20))
+      n = (uint32_t)rng_between(&me->rng, 0, ready);
+    for (uint32_t i = 0; i < n; i++) {
+      copies[i] = *sqcq__lane_at(lane, i);
+      crowd_jitter(&me->rng);
+    }
+    sqcq__lane_give_back(lane, n);
+    for (uint32_t i = 0; i < n; i++)
+      look_at(me, index, &copies[i]);
+    if (n < ready)
+      sqcq__lanes_again(&field.lanes, index);
   }
 }
 
 static void check_nothing_is_left(struct crowd_member *me)
 {
-  struct sqcq__request request;
-
   crowd_check(me, !sqcq__lanes_have_work(&field.lanes));
-  for (uint32_t i = 0; i < field.lanes.count; i++)
-    if (sqcq__lane_pop(&field.lanes.lanes[i], &request))
+  for (uint32_t i = 0; i < field.lanes.count; i++) {
+    const struct sqcq__lane *lane = &field.lanes.lanes[i];
+
+    if (sqcq__lane_ready(lane) > 0) {
+      uint64_t user_data = sqcq__lane_at(lane, 0)->user_data;
+
       verdict_fail(&me->crowd->verdict, "request %u of producer %u was left in lane %u",
-                   (uint32_t)request.user_data, (uint32_t)(request.user_data >> 32), i);
+                   (uint32_t)user_data, (uint32_t)(user_data >> 32), i);
+    }
+  }
 }
 
 /* Stop, as act.c does: claim what is free, drain, until all lanes are taken. Nothing can follow. */
@@ -129,6 +144,8 @@ static void stop_and_drain(struct crowd_member *me)
     if (test_now_ns() > patience)
       crowd_fail(me, "the stop does not get all lanes");
   }
+  while (sqcq__lanes_have_work(&field.lanes) && crowd_good(me))
+    drain(me); /* what it left for later */
   /* They go on trying. */
   for (int i = 0; i < 50; i++) {
     check_nothing_is_left(me);
@@ -161,7 +178,8 @@ static void drain_all(struct crowd_member *me)
 /* The producers                                                             */
 /* ------------------------------------------------------------------------- */
 
-/* Commit up to `count` requests from *number on into the lanes that can be had, as accept.c does. */
+/* Hand in up to `count` requests from `number` on, into the lanes that can be had, as accept.c
+ * does; now and then in parts, since a commit may come at any time. */
 static uint32_t hand_in(struct crowd_member *me, uint32_t producer, uint32_t number, uint32_t count)
 {
   uint32_t done = 0, tried = 0;
@@ -179,8 +197,10 @@ static uint32_t hand_in(struct crowd_member *me, uint32_t producer, uint32_t num
         break;
       crowd_jitter(&me->rng);
       *slot = request_of(producer, number + done);
-      sqcq__lane_commit(lane);
+      sqcq__lane_fill(lane);
       done++;
+      if (rng_percent(&me->rng, 10))
+        sqcq__lane_commit(lane);
     }
     crowd_jitter(&me->rng);
     if (done > before)
@@ -231,7 +251,7 @@ static void lanes_drain_every_request_once_and_none_after_stop(void **state)
   while (crowd_next_round(&soak)) {
     uint64_t committed = 0;
 
-    make_field((uint32_t)rng_between(&rng, 1, LANES_MAX), rng_percent(&rng, 50) ? 2 : 4);
+    make_field((uint32_t)rng_between(&rng, 1, LANES_MAX), 2u << rng_below(&rng, 3));
     field.attempts = 3000;
     field.stop_midway = soak.done % 3 != 0;
     field.stop_at = rng_below(&rng, 10000);

@@ -26,6 +26,7 @@ int main(void)
     return 1;
   for (uint32_t i = 0; i < COMPLETIONS; i++)
     sqcq__channel_push(&channel, &completion);
+  sqcq__channel_publish(&channel);
   pair_run(take, take);
   sqcq__channel_fini(&channel);
   return 0;

@@ -16,6 +16,7 @@ static void *push(void *arg)
 
     if (slot != NULL) {
       *slot = (struct sqcq__request){.user_data = i};
+      sqcq__lane_fill(&lanes.lanes[0]);
       sqcq__lane_commit(&lanes.lanes[0]);
     }
   }

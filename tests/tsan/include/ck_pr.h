@@ -14,8 +14,8 @@
  *   stall           sched_yield(): spinning under ThreadSanitizer takes for ever
  *
  * What is not mapped falls back to ck's own: a load or store is then reported, which is loud; an
- * RMW would be sequentially consistent, which may hide something. ck's rings (spsc), its stack and
- * the fast paths of its event counts use nothing but what is mapped, save ck_ec32_inc() and
+ * RMW would be sequentially consistent, which may hide something. The fast paths of ck's event
+ * counts, all that we use of it, need nothing but what is mapped, save ck_ec32_inc() and
  * single-producer mode, which are inline assembly of their own: use ck_ec32_add().
  *
  * This is honest only as long as sqcq's own sources use C11 atomics and never ck_pr_*.

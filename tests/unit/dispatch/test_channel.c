@@ -45,13 +45,20 @@ static void take(uint32_t credits)
   assert_count(sqcq__credit_take(&channel->credit, GENERATION, credits), credits);
 }
 
-static void push(uint64_t number)
+/* Not to be popped yet. */
+static void stage(uint64_t number)
 {
   struct sqcq_completion completion;
 
   memset(&completion, (int)(number % 251), sizeof(completion));
   completion.user_data = number;
   sqcq__channel_push(channel, &completion);
+}
+
+static void push(uint64_t number)
+{
+  stage(number);
+  sqcq__channel_publish(channel);
 }
 
 /* A request's whole way: promised and answered. */
@@ -85,15 +92,14 @@ static void assert_pops(uint64_t number)
 
 static void channel_fit_makes_the_smallest_ring_that_holds_them(void **state)
 {
-  static const uint32_t capacities[][2] = {{1, 2}, {2, 4},  {3, 4},    {4, 8},
-                                           {7, 8}, {8, 16}, {255, 256}};
+  static const uint32_t capacities[][2] = {{1, 2}, {2, 2}, {3, 4},     {4, 4},
+                                           {5, 8}, {8, 8}, {256, 256}, {257, 512}};
 
   for (size_t i = 0; i < sizeof(capacities) / sizeof(capacities[0]); i++) {
     uint32_t capacity = capacities[i][0];
 
     open_for(capacity);
     assert_int_equal(channel->ring_size, capacities[i][1]);
-    assert_int_equal(channel->ring.size, channel->ring_size);
     for (uint32_t n = 0; n < capacity; n++)
       answer(n);
     for (uint32_t n = 0; n < capacity; n++)
@@ -103,13 +109,13 @@ static void channel_fit_makes_the_smallest_ring_that_holds_them(void **state)
 
 static void channel_fit_keeps_a_ring_that_is_large_enough(void **state)
 {
-  open_for(7);
+  open_for(8);
   struct sqcq_completion *slots = channel->slots;
   const struct sqcq__channel_ring *rings = channel->rings;
 
   answer(1);
   assert_pops(1);
-  for (uint32_t capacity = 7; capacity > 0; capacity--) {
+  for (uint32_t capacity = 8; capacity > 0; capacity--) {
     open_for(capacity);
     assert_ptr_equal(channel->slots, slots);
     assert_ptr_equal(channel->rings, rings);
@@ -125,7 +131,7 @@ static void channel_fit_that_grows_keeps_the_old_ring_for_stale_consumers(void *
   struct sqcq_completion *first = channel->slots;
   struct sqcq_completion before = first[0];
 
-  open_for(4);
+  open_for(5);
   struct sqcq_completion *second = channel->slots;
   assert_ptr_not_equal(second, first);
   open_for(100);
@@ -164,15 +170,43 @@ static void channel_pop_gives_the_oldest_first_and_no_more_than_asked(void **sta
   assert_int_equal(sqcq__channel_pop(channel, out, 8), 0);
 }
 
+static void channel_push_is_popped_only_once_it_is_published(void **state)
+{
+  struct sqcq_completion out[8];
+
+  open_for(4);
+  take(4);
+  stage(0);
+  stage(1);
+  assert_int_equal(sqcq__channel_unread(channel), 0);
+  assert_int_equal(sqcq__channel_pop(channel, out, 8), 0);
+  assert_false(sqcq__channel_ready(channel, 1));
+  sqcq__channel_publish(channel);
+  assert_int_equal(sqcq__channel_unread(channel), 2);
+  stage(2);
+  assert_int_equal(sqcq__channel_pop(channel, out, 8), 2);
+  assert_is(&out[0], 0);
+  assert_is(&out[1], 1);
+  stage(3);
+  sqcq__channel_publish(channel);
+  sqcq__channel_publish(channel); /* nothing new */
+  assert_int_equal(sqcq__channel_pop(channel, out, 8), 2);
+  assert_is(&out[0], 2);
+  assert_is(&out[1], 3);
+}
+
 static void channel_ring_wraps_around_and_keeps_order(void **state)
 {
   uint64_t pushed = 0, popped = 0;
 
-  open_for(3);
-  channel->ring.p_tail = channel->ring.p_head = channel->ring.c_head = UINT32_MAX - 50;
+  open_for(4);
+  sqcq__store_relaxed(&channel->ring.head, UINT32_MAX - 50);
+  sqcq__store_relaxed(&channel->ring.tail, UINT32_MAX - 50);
+  channel->ring.first = channel->ring.next = UINT32_MAX - 50;
   for (int i = 0; i < 1000; i++) {
-    while (pushed - popped < (uint32_t)i % 4)
+    while (pushed - popped < (uint32_t)i % 5)
       answer(pushed++);
+    assert_int_equal(sqcq__channel_unread(channel), pushed - popped);
     while (pushed - popped > (uint32_t)(i / 2) % 3)
       assert_pops(popped++);
   }
@@ -181,14 +215,15 @@ static void channel_ring_wraps_around_and_keeps_order(void **state)
 static void push_one_too_many(void *unused)
 {
   (void)unused;
-  open_for(1);
+  open_for(2);
   answer(0);
-  push(1); /* without a credit */
+  answer(1);
+  push(2); /* without a credit */
 }
 
 static void channel_push_without_a_credit_is_a_mistake(void **state)
 {
-  assert_aborts(push_one_too_many, NULL, "slot != NULL");
+  assert_aborts(push_one_too_many, NULL, "<= ring->mask");
 }
 
 /* ------------------------------------------------------------------------- */
@@ -280,6 +315,23 @@ static void channel_wake_of_nobody_does_nothing(void **state)
   assert_int_equal(wakes(), 0);
 }
 
+static void channel_sleeps_is_true_of_one_that_has_what_it_waits_for(void **state)
+{
+  open_for(4);
+  take(3);
+  push(0);
+  assert_false(sqcq__channel_sleeps(channel)); /* awake */
+  sqcq__waiter_announce(&channel->waiter, 2);
+  assert_false(sqcq__channel_sleeps(channel));
+  stage(1);
+  assert_false(sqcq__channel_sleeps(channel));
+  sqcq__channel_publish(channel);
+  assert_true(sqcq__channel_sleeps(channel));
+  assert_int_equal(wakes(), 0); /* a look */
+  sqcq__waiter_clear(&channel->waiter);
+  assert_false(sqcq__channel_sleeps(channel));
+}
+
 static void channel_wake_comes_once_enough_is_there(void **state)
 {
   open_for(4);
@@ -352,19 +404,21 @@ static void channel_give_back_to_a_closed_one_wakes_for_the_end(void **state)
 
 #define LINE(member) (offsetof(struct sqcq__channel, member) / SQCQ_CACHELINE)
 #define RING_LINE(member)                                                                          \
-  ((offsetof(struct sqcq__channel, ring) + offsetof(ck_ring_t, member)) / SQCQ_CACHELINE)
+  ((offsetof(struct sqcq__channel, ring) + offsetof(struct sqcq__spsc, member)) / SQCQ_CACHELINE)
 
 static void channel_writers_have_lines_of_their_own(void **state)
 {
   assert_int_equal(sizeof(struct sqcq__channel) % SQCQ_CACHELINE, 0);
   assert_int_equal(offsetof(struct sqcq__channel, ring) % SQCQ_CACHELINE, 0);
   assert_int_equal(offsetof(struct sqcq__channel, waiter) % SQCQ_CACHELINE, 0);
-  size_t lines[] = {LINE(credit), RING_LINE(c_head), RING_LINE(p_tail), RING_LINE(mask),
-                    LINE(waiter)};
+  size_t lines[] = {LINE(credit), RING_LINE(head), RING_LINE(tail), RING_LINE(mask), LINE(waiter)};
   for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
     for (size_t other = 0; other < i; other++)
       assert_int_not_equal(lines[i], lines[other]);
+  /* What is constant while it is open. */
   assert_int_equal(LINE(slots), RING_LINE(mask));
+  assert_int_equal(LINE(inflight_max), RING_LINE(mask));
+  assert_int_equal(LINE(inflight_min), RING_LINE(mask));
 }
 
 static void completion_is_one_line(void **state)
@@ -382,6 +436,7 @@ int main(void)
       CHANNEL_TEST(channel_fit_that_grows_keeps_the_old_ring_for_stale_consumers),
       CHANNEL_TEST(channel_fini_of_one_never_used_does_nothing),
       CHANNEL_TEST(channel_pop_gives_the_oldest_first_and_no_more_than_asked),
+      CHANNEL_TEST(channel_push_is_popped_only_once_it_is_published),
       CHANNEL_TEST(channel_ring_wraps_around_and_keeps_order),
       CHANNEL_TEST(channel_push_without_a_credit_is_a_mistake),
       CHANNEL_TEST(channel_ready_with_as_many_as_wanted_is_true),
@@ -391,6 +446,7 @@ int main(void)
       CHANNEL_TEST(channel_ready_when_closed_but_promised_is_false),
       CHANNEL_TEST(channel_ready_after_unused_credits_come_back_is_true),
       CHANNEL_TEST(channel_wake_of_nobody_does_nothing),
+      CHANNEL_TEST(channel_sleeps_is_true_of_one_that_has_what_it_waits_for),
       CHANNEL_TEST(channel_wake_comes_once_enough_is_there),
       CHANNEL_TEST(channel_wake_leaves_the_announcement_to_the_sleeper),
       CHANNEL_TEST(channel_wake_for_the_last_time_wakes_whatever_there_is),

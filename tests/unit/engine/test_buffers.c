@@ -7,6 +7,7 @@
 #include "support/test.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #define TAG 0x0abu
 #define BUFFERS_MAX 32u
@@ -115,6 +116,22 @@ static void buffer_goes_its_way_and_its_handle_dies_with_the_release(void **stat
   assert_int_equal(sqcq__handle_generation(again.id), sqcq__handle_generation(buffer.id) + 1);
   assert_error(sqcq__buffer_check(&buffers, buffer.id), -ESTALE);
   assert_count(release(again), 1);
+}
+
+static void buffer_generations_begin_at_one_and_grow(void **state)
+{
+  uint64_t pool = make_pool(1, 100);
+  static unsigned char memory[8];
+
+  for (uint32_t generation = 1; generation <= 4; generation++) {
+    sqcq_buffer buffer = acquire(pool), wrapped;
+
+    assert_int_equal(sqcq__handle_generation(buffer.id), generation);
+    assert_count(release(buffer), 1);
+    assert_ok(sqcq__buffers_wrap(&buffers, memory, sizeof(memory), &wrapped.id));
+    assert_int_equal(sqcq__handle_generation(wrapped.id), generation);
+    assert_ok(sqcq__buffers_unwrap(&buffers, wrapped.id));
+  }
 }
 
 static void buffer_step_refuses_whatever_is_not_its_turn(void **state)
@@ -243,6 +260,17 @@ static void buffers_release_twice_is_estale(void **state)
   assert_error(sqcq__buffers_acquire(&buffers, pool, &none, 1), -ENOBUFS);
   assert_count(release(first), 1);
   assert_count(release(second), 1);
+}
+
+static void buffers_release_leaves_what_lies_behind_the_count(void **state)
+{
+  sqcq_buffer out[4];
+
+  assert_count(sqcq__buffers_acquire(&buffers, make_pool(4, 100), out, 4), 4);
+  assert_count(sqcq__buffers_release(&buffers, out, 3), 3);
+  assert_ok(sqcq__buffer_check(&buffers, out[3].id));
+  assert_held(1, 0);
+  assert_count(release(out[3]), 1);
 }
 
 static void buffers_release_in_flight_is_ebusy(void **state)
@@ -413,6 +441,56 @@ static void pool_slot_is_used_again_with_its_places(void **state)
   }
   /* i % 8 is 3 in the last round: the places of the larger ones before it came back */
   assert_int_equal(sqcq__load_relaxed(&buffers.used), 4);
+}
+
+static void pool_slot_of_just_the_right_size_is_used_again(void **state)
+{
+  uint64_t first = make_pool(4, 100);
+  uint64_t second = make_pool(4, 100); /* its places come behind the first one's */
+
+  for (int i = 0; i < 3; i++) {
+    assert_ok(sqcq__pool_destroy(&buffers, first));
+    first = make_pool(4, 100);
+    assert_int_equal(sqcq__load_relaxed(&buffers.used), 8);
+  }
+  assert_ok(sqcq__pool_destroy(&buffers, second));
+}
+
+/* Whether a page is mapped at all. */
+static bool is_mapped(void *memory)
+{
+  unsigned char there;
+
+  return mincore((void *)((uintptr_t)memory / 4096 * 4096), 4096, &there) == 0;
+}
+
+static void pool_destroy_gives_its_memory_back(void **state)
+{
+  uint64_t pool = make_pool(2, 4096);
+  sqcq_buffer buffer = acquire(pool);
+  void *memory = at(buffer)->memory;
+
+  assert_true(is_mapped(memory));
+  assert_count(release(buffer), 1);
+  assert_true(is_mapped(memory));
+  assert_ok(sqcq__pool_destroy(&buffers, pool));
+  assert_false(is_mapped(memory));
+}
+
+static void buffers_fini_gives_all_memory_back(void **state)
+{
+  void *memory[2];
+
+  for (int i = 0; i < 2; i++) {
+    sqcq_buffer buffer = acquire(make_pool(2, 4096));
+
+    memory[i] = at(buffer)->memory;
+    assert_count(release(buffer), 1);
+  }
+  sqcq__buffers_fini(&buffers);
+  assert_false(is_mapped(memory[0]));
+  assert_false(is_mapped(memory[1]));
+  assert_ok(make(NULL));
 }
 
 static void pool_destroy_with_buffers_out_is_ebusy_and_changes_nothing(void **state)
@@ -645,6 +723,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       BUFFERS_TEST(buffer_goes_its_way_and_its_handle_dies_with_the_release),
+      BUFFERS_TEST(buffer_generations_begin_at_one_and_grow),
       BUFFERS_TEST(buffer_step_refuses_whatever_is_not_its_turn),
       BUFFERS_TEST(buffer_check_of_foreign_handles_is_refused),
       BUFFERS_TEST(buffer_generation_wraps_past_zero),
@@ -652,6 +731,7 @@ int main(void)
       BUFFERS_TEST(buffers_acquire_of_more_than_a_chunk_gives_them_all),
       BUFFERS_TEST(buffers_acquire_of_no_pool_is_refused),
       BUFFERS_TEST(buffers_release_twice_is_estale),
+      BUFFERS_TEST(buffers_release_leaves_what_lies_behind_the_count),
       BUFFERS_TEST(buffers_release_in_flight_is_ebusy),
       BUFFERS_TEST(buffers_release_over_two_pools_gives_each_its_own),
       BUFFERS_TEST(buffers_release_stops_at_the_first_it_must_refuse),
@@ -661,6 +741,9 @@ int main(void)
       BUFFERS_TEST(pool_make_beyond_the_slots_is_enospc),
       BUFFERS_TEST(pool_make_of_more_memory_than_there_is_fails_whole),
       BUFFERS_TEST(pool_slot_is_used_again_with_its_places),
+      BUFFERS_TEST(pool_slot_of_just_the_right_size_is_used_again),
+      BUFFERS_TEST(pool_destroy_gives_its_memory_back),
+      BUFFERS_TEST(buffers_fini_gives_all_memory_back),
       BUFFERS_TEST(pool_destroy_with_buffers_out_is_ebusy_and_changes_nothing),
       BUFFERS_TEST(pool_destroy_of_a_large_one_with_one_out_keeps_all),
       BUFFERS_TEST(pool_destroy_of_foreign_handles_is_refused),

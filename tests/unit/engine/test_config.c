@@ -219,7 +219,7 @@ static void config_resolve_refuses_more_channels_than_depth(void **state)
 
 static void config_resolve_refuses_lane_slots_that_are_no_power_of_two(void **state)
 {
-  static const uint32_t counts[] = {1, 3, 255, 65535};
+  static const uint32_t counts[] = {3, 255, 65535};
   struct sqcq_engine_config config = good();
 
   for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
@@ -318,6 +318,18 @@ static void config_resolve_of_a_larger_struct_with_unknown_fields_is_refused(voi
   }
 }
 
+static void config_resolve_of_the_largest_size_is_good(void **state)
+{
+  static union {
+    struct sqcq_engine_config known;
+    unsigned char bytes[4096];
+  } given;
+
+  given.known = good();
+  given.known.size = sizeof(given);
+  assert_int_equal(resolve(&given.known).user.size, sizeof(given.known));
+}
+
 static void config_resolve_of_an_absurd_size_is_refused(void **state)
 {
   struct sqcq_engine_config config = good();
@@ -407,6 +419,7 @@ int main(void)
       cmocka_unit_test(config_resolve_of_a_size_too_small_is_refused),
       cmocka_unit_test(config_resolve_of_a_larger_struct_with_zero_tail_is_good),
       cmocka_unit_test(config_resolve_of_a_larger_struct_with_unknown_fields_is_refused),
+      cmocka_unit_test(config_resolve_of_the_largest_size_is_good),
       cmocka_unit_test(config_resolve_of_an_absurd_size_is_refused),
       cmocka_unit_test(config_resolve_derives_a_cq_that_cannot_overflow),
       cmocka_unit_test(config_own_operations_are_all_counted),

@@ -114,6 +114,14 @@ static void files_add_of_a_regular_file_is_stored(void **state)
   assert_int_equal(files.io[sqcq__handle_index(handle)].slot, -1);
 }
 
+static void files_add_of_a_large_file_is_not_small(void **state)
+{
+  int fd = temp_file(&directory, "large", NULL, 0);
+
+  assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0);
+  assert_int_equal(flags_of(add(fd)), SQCQ__FILE_STORED);
+}
+
 static void files_add_of_what_may_wait_is_not_stored(void **state)
 {
   int ends[2];
@@ -358,6 +366,7 @@ static void files_recycle_resets_the_io_threads_half(void **state)
   assert_int_equal(files.io[index].next, 0);
   assert_false(files.io[index].retiring);
   assert_int_equal(files.files[index].fd, -1);
+  assert_int_equal(sqcq__word_state(sqcq__load_relaxed(&files.files[index].word)), SQCQ__FILE_FREE);
 }
 
 static void recycle_while_open(void *unused)
@@ -435,6 +444,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       FILES_TEST(files_add_of_a_regular_file_is_stored),
+      FILES_TEST(files_add_of_a_large_file_is_not_small),
       FILES_TEST(files_add_of_what_may_wait_is_not_stored),
       FILES_TEST(files_add_of_a_character_device_is_not_stored),
       FILES_TEST(files_add_of_a_directory_is_eisdir),

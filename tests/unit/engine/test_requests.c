@@ -71,7 +71,7 @@ static void check_rotation(void)
 
 static void check(void)
 {
-  uint32_t reserved = 0, used = 0, wanted = 0, out = 0;
+  uint32_t reserved = 0, used = 0, wanted = 0, out = 0, missed = 0;
 
   for (uint32_t i = 0; i < table.channel_count; i++) {
     const struct sqcq__lineup *lineup = &table.lineups[i];
@@ -89,7 +89,9 @@ static void check(void)
 
     wanted += slot->cancel_wanted;
     out += slot->cancel_out;
-    if (slot->cancel_wanted)
+    missed += slot->cancel_missed;
+    assert_true(slot->cancel_wanted + slot->cancel_out + slot->cancel_missed <= 1);
+    if (slot->cancel_wanted || slot->cancel_missed)
       assert_int_equal(slot->state, SQCQ__SLOT_FLYING);
     if (slot->state == SQCQ__SLOT_ANSWERED)
       assert_true(slot->cancel_out);
@@ -98,6 +100,7 @@ static void check(void)
   }
   assert_int_equal(table.cancels_wanted, wanted);
   assert_int_equal(table.cancels_out, out);
+  assert_int_equal(table.cancels_missed, missed);
   assert_int_equal(table.free_count, count_state(SQCQ__SLOT_FREE));
   assert_int_equal(table.flying_count, count_state(SQCQ__SLOT_FLYING));
   assert_int_equal(table.waiting_count, count_state(SQCQ__SLOT_WAITING));
@@ -573,7 +576,7 @@ static void requests_landed_before_the_cancel_went_out_need_none(void **state)
   make(2, 1, 2);
   accept(0, 0);
   struct sqcq__slot *slot = start_of(0);
-  sqcq__requests_want_cancel(&table, 0, 0);
+  sqcq__requests_want_cancel(&table, 0, SQCQ_COMPLETION_STOPPED);
   land(slot);
   assert_int_equal(slot->state, SQCQ__SLOT_FREE);
   assert_int_equal(table.cancels_wanted, 0);
@@ -583,6 +586,80 @@ static void requests_landed_before_the_cancel_went_out_need_none(void **state)
   assert_ptr_equal(start(), slot);
   assert_int_equal(slot->flags, 0);
   assert_false(slot->cancel_wanted);
+}
+
+static void requests_cancel_that_missed_is_tried_again_when_told(void **state)
+{
+  uint32_t place = 0;
+  struct sqcq__slot *slots[3];
+
+  make(3, 1, 4);
+  for (uint32_t i = 0; i < 3; i++) {
+    accept(0, i);
+    slots[i] = start_of(0);
+  }
+  sqcq__requests_want_cancel(&table, 0, SQCQ_COMPLETION_STOPPED);
+  for (int i = 0; i < 3; i++)
+    assert_non_null(next_cancel(&place));
+  sqcq__requests_cancelled(&table, slots[0], true);
+  sqcq__requests_cancelled(&table, slots[2], true);
+  cancelled(slots[1]); /* this one hit; its own CQE is on its way */
+  assert_int_equal(table.cancels_missed, 2);
+  assert_int_equal(table.cancels_wanted, 0);
+  /* Whoever wants them cancelled again meanwhile does not bring that about earlier. */
+  sqcq__requests_want_cancel(&table, 0, SQCQ_COMPLETION_FILE_REMOVED);
+  check();
+  assert_int_equal(table.cancels_wanted, 1); /* of the one that is not noted as missed */
+  assert_int_equal(slots[0]->flags, SQCQ_COMPLETION_STOPPED | SQCQ_COMPLETION_FILE_REMOVED);
+  sqcq__requests_retry_missed(&table);
+  check();
+  assert_int_equal(table.cancels_missed, 0);
+  assert_int_equal(table.cancels_wanted, 3);
+  place = 0;
+  for (int i = 0; i < 3; i++)
+    assert_non_null(next_cancel(&place));
+  assert_null(next_cancel(&place));
+  sqcq__requests_retry_missed(&table); /* nothing left */
+  check();
+  assert_int_equal(table.cancels_wanted, 0);
+}
+
+static void requests_landed_after_a_missed_cancel_forget_it(void **state)
+{
+  uint32_t place = 0;
+
+  make(2, 1, 2);
+  accept(0, 0);
+  struct sqcq__slot *slot = start_of(0);
+  sqcq__requests_want_cancel(&table, 0, 1);
+  assert_ptr_equal(next_cancel(&place), slot);
+  sqcq__requests_cancelled(&table, slot, true);
+  check();
+  land(slot);
+  assert_int_equal(slot->state, SQCQ__SLOT_FREE);
+  assert_int_equal(table.cancels_missed, 0);
+  assert_true(sqcq__requests_empty(&table));
+  assert_ptr_equal(accept(0, 1), slot); /* the next tenant is not cancelled for it */
+  assert_ptr_equal(start(), slot);
+  sqcq__requests_retry_missed(&table);
+  check();
+  assert_int_equal(table.cancels_wanted, 0);
+}
+
+static void requests_missed_cancel_of_one_that_has_landed_is_no_matter(void **state)
+{
+  uint32_t place = 0;
+
+  make(2, 1, 2);
+  accept(0, 0);
+  struct sqcq__slot *slot = start_of(0);
+  sqcq__requests_want_cancel(&table, 0, 1);
+  assert_ptr_equal(next_cancel(&place), slot);
+  land(slot);
+  sqcq__requests_cancelled(&table, slot, true); /* -ENOENT: it was faster */
+  check();
+  assert_int_equal(slot->state, SQCQ__SLOT_FREE);
+  assert_int_equal(table.cancels_missed, 0);
 }
 
 static void requests_uncancel_is_wanted_again(void **state)
@@ -788,7 +865,9 @@ static void random_step(struct rng *rng, uint32_t credits)
   case 8:
     slot = any_cancel_out(rng);
     if (slot != NULL)
-      cancelled(slot);
+      sqcq__requests_cancelled(&table, slot, rng_percent(rng, 50));
+    if (rng_percent(rng, 20))
+      sqcq__requests_retry_missed(&table);
     break;
   default:
     if (rng_percent(rng, 20)) {
@@ -868,6 +947,9 @@ int main(void)
       REQUESTS_TEST(requests_landed_keep_their_slot_while_the_cancel_is_out),
       REQUESTS_TEST(requests_cancelled_before_it_lands_flies_on),
       REQUESTS_TEST(requests_landed_before_the_cancel_went_out_need_none),
+      REQUESTS_TEST(requests_cancel_that_missed_is_tried_again_when_told),
+      REQUESTS_TEST(requests_landed_after_a_missed_cancel_forget_it),
+      REQUESTS_TEST(requests_missed_cancel_of_one_that_has_landed_is_no_matter),
       REQUESTS_TEST(requests_uncancel_is_wanted_again),
       REQUESTS_TEST(requests_next_cancel_stops_at_as_many_as_the_cq_holds),
       REQUESTS_TEST(requests_unqueue_of_a_file_takes_it_out_of_every_channel),

@@ -77,7 +77,6 @@ static void stats_come_out_under_their_names(void **state)
   PUT(in->enters, enters);
   PUT(in->sleeps, sleeps);
   PUT(engine->sleeper.wakes, io_wakes);
-  PUT(in->consumer_wakes, consumer_wakes);
   PUT(in->files_retired, files_retired);
   PUT(in->syscalls_control, syscalls_control);
   PUT(in->inflight, inflight);
@@ -88,9 +87,12 @@ static void stats_come_out_under_their_names(void **state)
   for (uint32_t i = 0; i < 2; i++)
     sqcq__store_relaxed(&engine->lanes.lanes[i].accepted, 100 + i);
   expected.accepted = 201;
-  for (uint32_t i = 0; i < 3; i++)
+  for (uint32_t i = 0; i < 3; i++) {
     sqcq__store_relaxed(&engine->channels[i].waiter.sleeps, 10 + i);
+    sqcq__store_relaxed(&engine->channels[i].waiter.wakes, 20 + i);
+  }
   expected.consumer_sleeps = 33;
+  expected.consumer_wakes = 63;
 
   struct sqcq_stats now = stats();
   for (size_t i = 0; i < sizeof(now) / sizeof(uint64_t); i++) {

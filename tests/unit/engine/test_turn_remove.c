@@ -224,7 +224,7 @@ static void commit_late(struct rig *rig, sqcq_file file, uint64_t user_data)
                              .buffer = sqcq__handle_retag(handle.id, buffer->pool),
                              .user_data = user_data,
                              .length = RIG_LENGTH};
-  sqcq__lane_commit(lane);
+  sqcq__lane_fill(lane);
   sqcq__lanes_publish(&engine->lanes, lane);
 }
 

@@ -33,19 +33,18 @@ static struct sqcq__lane *claim(void)
   return sqcq__lanes_claim(&lanes, &tried);
 }
 
-static void push(struct sqcq__lane *lane, uint64_t number)
+/* Fill a slot; the publishing is the test's. */
+static void fill(struct sqcq__lane *lane, uint64_t number)
 {
   struct sqcq__request *slot = sqcq__lane_reserve(lane);
 
   assert_non_null(slot);
   *slot = (struct sqcq__request){.user_data = number};
-  sqcq__lane_commit(lane);
+  sqcq__lane_fill(lane);
 }
 
 static void lanes_init_makes_free_and_empty_lanes(void **state)
 {
-  struct sqcq__request request;
-
   make(5, 8);
   assert_int_equal(lanes.count, 5);
   assert_int_equal(lanes.slots, 8);
@@ -54,8 +53,10 @@ static void lanes_init_makes_free_and_empty_lanes(void **state)
   assert_int_equal(sqcq__lanes_accepted(&lanes), 0);
   for (uint32_t i = 0; i < 5; i++) {
     assert_int_equal(sqcq__load_relaxed(&lanes.lanes[i].claim), SQCQ__CLAIM_FREE);
-    assert_int_equal(ck_ring_capacity(&lanes.lanes[i].ring), 8);
-    assert_false(sqcq__lane_pop(&lanes.lanes[i], &request));
+    assert_int_equal(sqcq__lane_ready(&lanes.lanes[i]), 0);
+    for (uint32_t n = 0; n < 8; n++)
+      fill(&lanes.lanes[i], n);
+    assert_null(sqcq__lane_reserve(&lanes.lanes[i]));
   }
 }
 
@@ -115,23 +116,27 @@ static void lanes_claim_tries_each_at_most_once_for_a_batch(void **state)
   assert_non_null(claim()); /* another batch starts anew */
 }
 
-static void lanes_publish_sets_the_bit_and_gives_the_claim_back(void **state)
+static void lanes_publish_commits_sets_the_bit_and_gives_the_claim_back(void **state)
 {
   make(64, 2);
   for (uint32_t i = 0; i < 64; i++) {
     struct sqcq__lane *lane = &lanes.lanes[i];
 
     assert_true(sqcq__lane_claim(lane, SQCQ__CLAIM_HELD));
-    push(lane, i);
-    assert_false(sqcq__lanes_have_work(&lanes)); /* committed, and not yet announced */
+    fill(lane, i);
+    fill(lane, 100 + i);
+    assert_int_equal(sqcq__lane_ready(lane), 0);
+    assert_false(sqcq__lanes_have_work(&lanes));
     sqcq__lanes_publish(&lanes, lane);
+    assert_int_equal(sqcq__lane_ready(lane), 2);
+    assert_int_equal(sqcq__lane_at(lane, 1)->user_data, 100 + i);
     assert_int_equal(sqcq__load_relaxed(&lane->claim), SQCQ__CLAIM_FREE);
     assert_true(sqcq__lanes_have_work(&lanes));
     assert_int_equal(sqcq__lanes_take_work(&lanes), UINT64_C(1) << i);
     assert_false(sqcq__lanes_have_work(&lanes));
     assert_int_equal(sqcq__lanes_take_work(&lanes), 0);
   }
-  assert_int_equal(sqcq__lanes_accepted(&lanes), 64);
+  assert_int_equal(sqcq__lanes_accepted(&lanes), 2 * 64);
 }
 
 static void lanes_take_work_takes_all_bits_at_once(void **state)
@@ -150,7 +155,7 @@ static void lanes_publish_again_before_the_take_is_one_bit(void **state)
   make(2, 4);
   for (int i = 0; i < 3; i++) {
     assert_true(sqcq__lane_claim(&lanes.lanes[0], SQCQ__CLAIM_HELD));
-    push(&lanes.lanes[0], 0);
+    fill(&lanes.lanes[0], 0);
     sqcq__lanes_publish(&lanes, &lanes.lanes[0]);
   }
   assert_int_equal(sqcq__lanes_take_work(&lanes), 1);
@@ -185,8 +190,6 @@ static void lanes_stop_of_free_lanes_takes_them_all(void **state)
 
 static void lanes_stop_while_one_is_held_takes_it_later(void **state)
 {
-  struct sqcq__request request;
-
   make(3, 2);
   assert_true(sqcq__lane_claim(&lanes.lanes[1], SQCQ__CLAIM_HELD));
   assert_false(sqcq__lanes_stop(&lanes));
@@ -196,12 +199,13 @@ static void lanes_stop_while_one_is_held_takes_it_later(void **state)
   assert_int_equal(sqcq__lanes_take_work(&lanes), 0);
 
   /* Its holder was in the middle of it: commits, gives back, has not announced yet. */
-  push(&lanes.lanes[1], 42);
+  fill(&lanes.lanes[1], 42);
+  sqcq__lane_commit(&lanes.lanes[1]);
   sqcq__lane_unclaim(&lanes.lanes[1]);
   assert_true(sqcq__lanes_stop(&lanes));
   assert_int_equal(sqcq__lanes_take_work(&lanes), 1u << 1);
-  assert_true(sqcq__lane_pop(&lanes.lanes[1], &request));
-  assert_int_equal(request.user_data, 42);
+  assert_int_equal(sqcq__lane_ready(&lanes.lanes[1]), 1);
+  assert_int_equal(sqcq__lane_at(&lanes.lanes[1], 0)->user_data, 42);
   assert_null(claim());
 }
 
@@ -209,7 +213,7 @@ static void lanes_publish_after_stop_leaves_the_lane_stopped(void **state)
 {
   make(2, 2);
   assert_true(sqcq__lane_claim(&lanes.lanes[0], SQCQ__CLAIM_HELD));
-  push(&lanes.lanes[0], 1);
+  fill(&lanes.lanes[0], 1);
   assert_false(sqcq__lanes_stop(&lanes));
   (void)sqcq__lanes_take_work(&lanes);
   sqcq__lanes_publish(&lanes, &lanes.lanes[0]);
@@ -220,15 +224,15 @@ static void lanes_publish_after_stop_leaves_the_lane_stopped(void **state)
 
 static void lanes_accepted_counts_over_all_lanes(void **state)
 {
-  struct sqcq__request request;
-
   make(3, 4);
-  for (uint32_t i = 0; i < 3; i++)
+  for (uint32_t i = 0; i < 3; i++) {
     for (uint32_t n = 0; n <= i; n++)
-      push(&lanes.lanes[i], n);
+      fill(&lanes.lanes[i], n);
+    assert_int_equal(sqcq__lanes_accepted(&lanes), i * (i + 1) / 2); /* not yet */
+    sqcq__lane_commit(&lanes.lanes[i]);
+  }
   assert_int_equal(sqcq__lanes_accepted(&lanes), 1 + 2 + 3);
-  while (sqcq__lane_pop(&lanes.lanes[2], &request))
-    continue;
+  sqcq__lane_give_back(&lanes.lanes[2], 3);
   assert_int_equal(sqcq__lanes_accepted(&lanes), 6); /* accepted, not: there */
 }
 
@@ -250,7 +254,8 @@ int main(void)
       cmocka_unit_test_teardown(lanes_claim_gives_each_lane_once, unmake),
       cmocka_unit_test_teardown(lanes_claim_passes_over_held_lanes, unmake),
       cmocka_unit_test_teardown(lanes_claim_tries_each_at_most_once_for_a_batch, unmake),
-      cmocka_unit_test_teardown(lanes_publish_sets_the_bit_and_gives_the_claim_back, unmake),
+      cmocka_unit_test_teardown(lanes_publish_commits_sets_the_bit_and_gives_the_claim_back,
+                                unmake),
       cmocka_unit_test_teardown(lanes_take_work_takes_all_bits_at_once, unmake),
       cmocka_unit_test_teardown(lanes_publish_again_before_the_take_is_one_bit, unmake),
       cmocka_unit_test_teardown(lanes_again_brings_the_bit_back, unmake),
