@@ -252,6 +252,32 @@ static void wait_is_ended_by_a_signal(void **state)
   }
 }
 
+/* The very first sleep too, which has something to submit. One signal each: of some tries at least
+ * one comes while it sleeps. */
+static void first_wait_is_ended_by_a_signal(void **state)
+{
+  struct sqcq_engine_config config = rig_config();
+  bool ended = false;
+
+  config.idle = SQCQ_IDLE_SLEEP;
+  handle_alarm(on_signal);
+  for (int i = 0; i < 5 && !ended; i++) {
+    struct itimerval once = {.it_value.tv_usec = 20000};
+    struct rig rig;
+
+    rig_make_with(&rig, &config, RIG_CAPACITY);
+    assert_int_equal(setitimer(ITIMER_REAL, &once, NULL), 0);
+    int n = sqcq_engine_wait(rig.engine, 1000 * MS);
+    ended = n == -EINTR;
+    if (!ended)
+      assert_error(n, 0);
+    rig_prove(&rig);
+    rig_end(&rig);
+  }
+  handle_alarm(SIG_DFL);
+  assert_true(ended);
+}
+
 /* Signals do not end a run, nor do they lose or double a read. */
 static void reads_go_on_under_a_rain_of_signals(void **state)
 {
@@ -366,6 +392,7 @@ int main(void)
       cmocka_unit_test(turn_by_another_thread_is_refused),
       cmocka_unit_test(wait_without_work_ends_with_the_time),
       cmocka_unit_test(wait_is_ended_by_a_signal),
+      cmocka_unit_test(first_wait_is_ended_by_a_signal),
       cmocka_unit_test(reads_go_on_under_a_rain_of_signals),
       cmocka_unit_test(stats_add_up),
       cmocka_unit_test(features_say_what_is_on_off_and_refused),

@@ -40,9 +40,9 @@
 #endif
 
 #if defined(CROWD_TSAN)
-#define CROWD_SHRINK 20u
+#define CROWD_SHRINK 5u
 #elif defined(CROWD_ASAN)
-#define CROWD_SHRINK 4u
+#define CROWD_SHRINK 2u
 #else
 #define CROWD_SHRINK 1u
 #endif

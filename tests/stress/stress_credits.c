@@ -35,6 +35,12 @@ struct field {
 static struct field field;
 static struct crowd crowd;
 
+/* relaxed, and so are all looks beside the word's own: nothing else may order what it orders */
+static uint32_t look(atomic_uint *word)
+{
+  return atomic_load_explicit(word, memory_order_relaxed);
+}
+
 static void note(atomic_uint *counter)
 {
   atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
@@ -64,9 +70,9 @@ static void hold(struct crowd_member *me, uint32_t generation, uint32_t count)
 
 static void take_and_give(struct crowd_member *me)
 {
-  uint32_t generation = atomic_load(&field.generation);
+  uint32_t generation = look(&field.generation);
 
-  while (!atomic_load(&field.over) && crowd_good(me)) {
+  while (!atomic_load_explicit(&field.over, memory_order_relaxed) && crowd_good(me)) {
     uint32_t want = (uint32_t)rng_between(&me->rng, 1, 4);
     int got = sqcq__credit_take(&field.credit, generation, want);
 
@@ -82,7 +88,7 @@ static void take_and_give(struct crowd_member *me)
          : got == -EAGAIN ? &field.refused_again
                           : &field.refused_closed);
     if (got == -EPIPE && rng_percent(&me->rng, 50)) /* some go on with what is stale */
-      generation = atomic_load(&field.generation);
+      generation = look(&field.generation);
     (void)sched_yield();
   }
 }
@@ -108,7 +114,7 @@ static bool reopen(struct crowd_member *me, uint32_t generation)
     }
     (void)sched_yield();
   }
-  crowd_check(me, atomic_load(&field.outstanding) == 0);
+  crowd_check(me, look(&field.outstanding) == 0);
   change(me, closed, closed | SQCQ__CREDIT_RETIRING);
   change(me, closed | SQCQ__CREDIT_RETIRING, closed | SQCQ__CREDIT_FREE);
   uint32_t next = sqcq__generation_after(generation);
@@ -118,13 +124,13 @@ static bool reopen(struct crowd_member *me, uint32_t generation)
   sqcq__store_relaxed(&field.credit.capacity, field.opened.capacity);
   crowd_jitter(&me->rng);
   change(me, sqcq__word(next, SQCQ__CREDIT_CLOSED), sqcq__word(next, 0));
-  atomic_store(&field.generation, next);
+  atomic_store_explicit(&field.generation, next, memory_order_relaxed);
   return true;
 }
 
 static void close_and_open(struct crowd_member *me)
 {
-  uint32_t generation = atomic_load(&field.generation);
+  uint32_t generation = look(&field.generation);
 
   for (uint32_t i = 0; i < field.openings && crowd_good(me); i++) {
     for (uint64_t yields = rng_below(&me->rng, 20); yields > 0; yields--)
@@ -135,7 +141,7 @@ static void close_and_open(struct crowd_member *me)
     generation = sqcq__generation_after(generation);
     crowd_progress(me);
   }
-  atomic_store(&field.over, true);
+  atomic_store_explicit(&field.over, true, memory_order_relaxed);
 }
 
 /* The last one closes and opens, the others take and give. */
