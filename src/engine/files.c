@@ -63,7 +63,9 @@ static int classify(const struct sqcq__files *files, int fd, uint32_t *flags)
     return -errno;
   if ((mode & O_PATH) != 0 || (mode & O_ACCMODE) == O_WRONLY)
     return -EBADF;
-  if (fstat(fd, &status) < 0)
+  /* Not fstat: ThreadSanitizer would note it, and not see the ring close the descriptor. The next
+   * one with its number, another thread's, would seem to be the same, and its close a race. */
+  if (fstatat(fd, "", &status, AT_EMPTY_PATH) < 0)
     return -errno;
   if (S_ISDIR(status.st_mode))
     return -EISDIR;

@@ -63,6 +63,62 @@ static void files_removed_all_at_once_are_closed_though_nothing_else_happens(voi
   end_with_thread(&r, &io);
 }
 
+/* The number of a descriptor that the ring has closed is anybody's next one. What orders the two is
+ * the kernel alone, all else here is relaxed, and no checker may take them for the same. */
+struct heirs {
+  struct rig *rig;
+  _Atomic uint64_t file;
+  _Atomic bool closed;
+  _Atomic int fd;
+};
+
+static void *open_file(void *argument)
+{
+  struct heirs *race = argument;
+  sqcq_file file = {0};
+
+  (void)!sqcq_file_open(race->rig->engine, AT_FDCWD, "/proc/self/exe", 0, &file);
+  atomic_store_explicit(&race->file, file.id, memory_order_relaxed);
+  return NULL;
+}
+
+static void *open_and_close_another(void *argument)
+{
+  struct heirs *race = argument;
+
+  while (!atomic_load_explicit(&race->closed, memory_order_relaxed))
+    sched_yield();
+  int fd = openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  atomic_store_explicit(&race->fd, fd, memory_order_relaxed);
+  close(fd);
+  return NULL;
+}
+
+static void descriptor_closed_by_the_ring_is_another_threads_next_one(void **state)
+{
+  struct rig r;
+  struct heirs race = {.rig = &r};
+  pthread_t threads[2];
+
+  rig_make(&r);
+  int number = openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  assert_true(number >= 0);
+  close(number);
+  assert_int_equal(pthread_create(&threads[1], NULL, open_and_close_another, &race), 0);
+  assert_int_equal(pthread_create(&threads[0], NULL, open_file, &race), 0);
+  assert_soon(atomic_load_explicit(&race.file, memory_order_relaxed) != 0);
+  sqcq_file file = {atomic_load_explicit(&race.file, memory_order_relaxed)};
+  assert_ok(sqcq_file_remove(r.engine, file, SQCQ_REMOVE_DEFAULT));
+  while (rig_stats(&r).files_retired == 0)
+    assert_true(sqcq_engine_wait(r.engine, MS) >= 0);
+  atomic_store_explicit(&race.closed, true, memory_order_relaxed);
+  for (int i = 0; i < 2; i++)
+    assert_int_equal(pthread_join(threads[i], NULL), 0);
+  assert_int_equal(atomic_load_explicit(&race.fd, memory_order_relaxed), number);
+  rig_prove(&r);
+  rig_end(&r);
+}
+
 /* ------------------------------------------------------------------------- */
 /* Races                                                                     */
 /* ------------------------------------------------------------------------- */
@@ -176,6 +232,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(removed_file_is_closed_though_nothing_else_happens),
       cmocka_unit_test(files_removed_all_at_once_are_closed_though_nothing_else_happens),
+      cmocka_unit_test(descriptor_closed_by_the_ring_is_another_threads_next_one),
       cmocka_unit_test(requests_that_race_with_removal_are_answered_once),
   };
 
