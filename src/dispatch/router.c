@@ -31,8 +31,8 @@ void sqcq__router_push(struct sqcq__router *router, uint32_t channel,
   SQCQ_ASSERT(channel < router->channel_count);
   sqcq__channel_push(&router->channels[channel], completion);
   router->pushed++;
-  if (router->notes[channel] == SQCQ__ROUTER_NONE) {
-    router->notes[channel] = SQCQ__ROUTER_TOUCHED;
+  if (!router->notes[channel].touched) {
+    router->notes[channel].touched = true;
     router->touched[router->touched_count++] = channel;
   }
 }
@@ -43,23 +43,26 @@ void sqcq__router_publish(struct sqcq__router *router)
     sqcq__channel_publish(&router->channels[router->touched[i]]);
 }
 
-/* Those of this turn that sleep and have what they wait for come to the front of `touched`: how
- * many. Those of the last one that nobody woke are woken here. */
+/* Those that sleep and have what they wait for come to the front of `touched`: how many. Those that
+ * sleep on since they were passed on, a turn ago, are woken here. */
 static uint32_t find_sleepers(struct sqcq__router *router)
 {
   uint32_t sleepers = 0;
 
   for (uint32_t i = 0; i < router->touched_count; i++) {
     uint32_t index = router->touched[i];
+    struct sqcq__router_note *note = &router->notes[index];
     struct sqcq__channel *channel = &router->channels[index];
+    uint64_t passed_on = note->passed_on;
 
-    if (router->notes[index] == SQCQ__ROUTER_PASSED_ON) {
-      router->notes[index] = SQCQ__ROUTER_NONE;
+    *note = (struct sqcq__router_note){0};
+    if (!sqcq__channel_sleeps(channel))
+      continue;
+    if (passed_on != 0 && passed_on == sqcq__waiter_number(&channel->waiter)) {
       (void)sqcq__channel_wake(channel, false);
-    } else if (sqcq__channel_sleeps(channel)) {
-      router->touched[sleepers++] = index;
     } else {
-      router->notes[index] = SQCQ__ROUTER_NONE;
+      note->touched = true;
+      router->touched[sleepers++] = index;
     }
   }
   return sleepers;
@@ -80,7 +83,7 @@ void sqcq__router_wake(struct sqcq__router *router)
   while (woken < sleepers) {
     uint32_t index = router->touched[woken++];
 
-    router->notes[index] = SQCQ__ROUTER_NONE;
+    router->notes[index].touched = false;
     if (sqcq__channel_wake(&router->channels[index], false))
       break; /* it passes the others on */
   }
@@ -88,7 +91,7 @@ void sqcq__router_wake(struct sqcq__router *router)
   for (; woken < sleepers; woken++) {
     uint32_t index = router->touched[woken];
 
-    router->notes[index] = SQCQ__ROUTER_PASSED_ON;
+    router->notes[index].passed_on = sqcq__waiter_number(&router->channels[index].waiter);
     router->touched[router->touched_count++] = index;
   }
 }

@@ -3,9 +3,9 @@
  *
  * Completions are staged while a turn lasts, and published and waked for once, at its end. Only
  * consumers that sleep and have what they wait for are woken: the first by the I/O thread, the
- * others by those woken before them (relay.h). Those that still sleep a turn later, which is at
- * once where the I/O thread has nothing else to do, it wakes itself: so nobody's wake depends on
- * another consumer for longer than a turn.
+ * others by those woken before them (relay.h). Those that are still in that same sleep a turn
+ * later, which is at once where the I/O thread has nothing else to do, it wakes itself: so nobody's
+ * wake depends on another consumer for longer than a turn.
  */
 #ifndef SQCQ_DISPATCH_ROUTER_H
 #define SQCQ_DISPATCH_ROUTER_H
@@ -13,19 +13,20 @@
 #include "dispatch/channel.h"
 #include "dispatch/relay.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-enum sqcq__router_note {
-  SQCQ__ROUTER_NONE,
-  SQCQ__ROUTER_TOUCHED,  /* pushed to in this turn */
-  SQCQ__ROUTER_PASSED_ON /* it slept at the end of the last one, and is in the relay */
+struct sqcq__router_note {
+  bool touched; /* it is in the list */
+  uint64_t
+      passed_on; /* the sleep that was left to the relay at the end of the last turn; 0: none */
 };
 
 struct sqcq__router {
   struct sqcq__channel *channels; /* the engine's array */
   struct sqcq__relay *relay;
-  uint32_t *touched; /* indexes of channels that have a note */
-  uint8_t *notes;    /* enum sqcq__router_note, by index */
+  uint32_t *touched; /* channels pushed to in this turn, or passed on at the end of the last one */
+  struct sqcq__router_note *notes; /* by channel */
   uint32_t touched_count;
   uint32_t pushed; /* completions since the turn began */
   uint32_t channel_count;

@@ -171,7 +171,7 @@ void sqcq__waiter_sleep(struct sqcq__waiter *waiter, uint32_t prepared, int64_t 
  */
 bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
 {
-  uint64_t number = sqcq__load_relaxed(&waiter->number); /* relaxed: came with `want` */
+  uint64_t number = sqcq__waiter_number(waiter);
 
   if (sqcq__load_acquire(&waiter->roused) == number) /* pair(roused) acquire */
     return false;

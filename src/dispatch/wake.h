@@ -115,6 +115,12 @@ static inline uint32_t sqcq__waiter_want(struct sqcq__waiter *waiter)
   return sqcq__load_acquire(&waiter->want);
 }
 
+/* Any: the sleep that the last look found, or a later one. relaxed: came with `want` */
+static inline uint64_t sqcq__waiter_number(const struct sqcq__waiter *waiter)
+{
+  return sqcq__load_relaxed(&waiter->number);
+}
+
 /* Any: end the sleep just seen, if nobody has; true where that took a system call. */
 bool sqcq__waiter_wake(struct sqcq__waiter *waiter);
 

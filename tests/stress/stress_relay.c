@@ -235,7 +235,7 @@ static void set_up_round(void)
 
   litmus.router.touched_count = 0;
   for (uint32_t i = 0; i < 2; i++) {
-    litmus.router.notes[i] = SQCQ__ROUTER_NONE;
+    litmus.router.notes[i] = (struct sqcq__router_note){0};
     (void)sqcq__channel_pop(&litmus.channels[i], &out, 1);
     sqcq__waiter_announce(&litmus.channels[i].waiter, 1);
   }

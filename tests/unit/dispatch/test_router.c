@@ -180,6 +180,24 @@ static void router_wake_a_turn_later_wakes_old_and_new(void **state)
   assert_int_equal(all_woken(), 4);
 }
 
+static void router_wake_takes_a_new_sleep_of_one_passed_on_for_a_new_one(void **state)
+{
+  for (uint32_t turn = 0; turn < 4; turn++) {
+    uint32_t before = woken(0);
+
+    for (uint32_t i = 0; i < 2; i++) {
+      want(i, 1);
+      push(i, 0);
+    }
+    end_turn();
+    assert_int_equal(all_woken(), 2 * turn + 1); /* one a turn, whoever it was last time */
+    uint32_t first = woken(0) > before ? 0 : 1;
+    leave(first);
+    assert_int_equal(all_woken(), 2 * turn + 2);
+    leave(1 - first);
+  }
+}
+
 static void router_wake_passes_over_one_whose_sleep_has_been_ended(void **state)
 {
   want(0, 1);
@@ -250,6 +268,7 @@ int main(void)
       ROUTER_TEST(router_wake_of_several_wakes_one_and_passes_on),
       ROUTER_TEST(router_wake_wakes_itself_whom_nobody_woke_for_a_turn),
       ROUTER_TEST(router_wake_a_turn_later_wakes_old_and_new),
+      ROUTER_TEST(router_wake_takes_a_new_sleep_of_one_passed_on_for_a_new_one),
       ROUTER_TEST(router_wake_passes_over_one_whose_sleep_has_been_ended),
       ROUTER_TEST(router_wake_forgets_what_was_touched),
       ROUTER_TEST(router_wake_without_pushes_looks_at_nobody),
