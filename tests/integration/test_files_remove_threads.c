@@ -94,27 +94,38 @@ static void *open_and_close_another(void *argument)
   return NULL;
 }
 
-static void descriptor_closed_by_the_ring_is_another_threads_next_one(void **state)
+/* Whether the other thread's descriptor had the number of the file that was removed. */
+static bool inherit(struct rig *rig)
 {
-  struct rig r;
-  struct heirs race = {.rig = &r};
+  struct heirs race = {.rig = rig};
   pthread_t threads[2];
 
-  rig_make(&r);
   int number = openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   assert_true(number >= 0);
   close(number);
+  uint64_t retired = rig_stats(rig).files_retired;
   assert_int_equal(pthread_create(&threads[1], NULL, open_and_close_another, &race), 0);
   assert_int_equal(pthread_create(&threads[0], NULL, open_file, &race), 0);
   assert_soon(atomic_load_explicit(&race.file, memory_order_relaxed) != 0);
   sqcq_file file = {atomic_load_explicit(&race.file, memory_order_relaxed)};
-  assert_ok(sqcq_file_remove(r.engine, file, SQCQ_REMOVE_DEFAULT));
-  while (rig_stats(&r).files_retired == 0)
-    assert_true(sqcq_engine_wait(r.engine, MS) >= 0);
+  assert_ok(sqcq_file_remove(rig->engine, file, SQCQ_REMOVE_DEFAULT));
+  while (rig_stats(rig).files_retired == retired)
+    assert_true(sqcq_engine_wait(rig->engine, MS) >= 0);
   atomic_store_explicit(&race.closed, true, memory_order_relaxed);
   for (int i = 0; i < 2; i++)
     assert_int_equal(pthread_join(threads[i], NULL), 0);
-  assert_int_equal(atomic_load_explicit(&race.fd, memory_order_relaxed), number);
+  return atomic_load_explicit(&race.fd, memory_order_relaxed) == number;
+}
+
+static void descriptor_closed_by_the_ring_is_another_threads_next_one(void **state)
+{
+  struct rig r;
+  int tries = 0;
+
+  rig_make(&r);
+  /* Mostly at once; not where the close is the kernel's worker's, and has just been told of. */
+  while (!inherit(&r))
+    assert_true(++tries < 200);
   rig_prove(&r);
   rig_end(&r);
 }
