@@ -373,4 +373,26 @@ static inline void io_thread_join(struct io_thread *io)
   assert_ok(io->result);
 }
 
+/* Read `length` bytes of the stamped file into a buffer at an offset and take the answer. */
+static inline struct sqcq_completion rig_read_into(struct rig *rig, sqcq_file file,
+                                                   sqcq_buffer buffer, uint32_t buffer_offset,
+                                                   uint64_t offset, uint32_t length)
+{
+  struct sqcq_completion completion;
+  struct sqcq_read read = {.file = file,
+                           .buffer = buffer,
+                           .channel = rig->channel,
+                           .offset = offset,
+                           .length = length,
+                           .buffer_offset = buffer_offset};
+
+  assert_ok(sqcq_request(rig->engine, &read));
+  rig_take(rig, &completion, 1);
+  assert_int_equal(completion.flags, 0);
+  assert_int_equal(completion.buffer.id, buffer.id);
+  assert_int_equal(completion.buffer_offset, buffer_offset);
+  assert_ptr_equal(completion.data, (char *)sqcq_buffer_data(rig->engine, buffer) + buffer_offset);
+  return completion;
+}
+
 #endif

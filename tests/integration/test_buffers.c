@@ -40,27 +40,6 @@ static int teardown(void **state)
   return 0;
 }
 
-/* Read `length` bytes of the stamped file into a buffer at an offset and take the answer. */
-static struct sqcq_completion read_into(sqcq_file file, sqcq_buffer buffer, uint32_t buffer_offset,
-                                        uint64_t offset, uint32_t length)
-{
-  struct sqcq_completion completion;
-  struct sqcq_read read = {.file = file,
-                           .buffer = buffer,
-                           .channel = rig.channel,
-                           .offset = offset,
-                           .length = length,
-                           .buffer_offset = buffer_offset};
-
-  assert_ok(sqcq_request(rig.engine, &read));
-  rig_take(&rig, &completion, 1);
-  assert_int_equal(completion.flags, 0);
-  assert_int_equal(completion.buffer.id, buffer.id);
-  assert_int_equal(completion.buffer_offset, buffer_offset);
-  assert_ptr_equal(completion.data, (char *)sqcq_buffer_data(rig.engine, buffer) + buffer_offset);
-  return completion;
-}
-
 static const struct sqcq_feature *feature_of(const char *name)
 {
   static struct sqcq_feature features[32];
@@ -102,7 +81,7 @@ static void check_pool(sqcq_pool pool, const struct sqcq_pool_config *config)
   for (uint32_t i = 0; i < COUNT; i++) {
     uint32_t at = (uint32_t)config->buffer_size - length; /* the last bytes */
     struct sqcq_completion completion =
-        read_into(rig.file, buffers[i], at, i * STAMP_PAGE + 3, length);
+        rig_read_into(&rig, rig.file, buffers[i], at, i * STAMP_PAGE + 3, length);
 
     assert_int_equal(completion.result, length);
     assert_true(stamp_matches(completion.data, RIG_TAG, i * STAMP_PAGE + 3, length));
@@ -287,10 +266,10 @@ static void o_direct_reads_past_the_page_cache(void **state)
     sqcq_buffer buffer;
 
     assert_count(sqcq_buffer_acquire(rig.engine, pools[i], &buffer, 1), 1);
-    completion = read_into(file, buffer, 0, 0, (uint32_t)size);
+    completion = rig_read_into(&rig, file, buffer, 0, 0, (uint32_t)size);
     assert_int_equal(completion.result, size);
     assert_true(stamp_matches(completion.data, RIG_TAG, 0, size));
-    completion = read_into(file, buffer, STAMP_PAGE, STAMP_PAGE, STAMP_PAGE);
+    completion = rig_read_into(&rig, file, buffer, STAMP_PAGE, STAMP_PAGE, STAMP_PAGE);
     assert_int_equal(completion.result, STAMP_PAGE);
     assert_true(stamp_matches(completion.data, RIG_TAG, STAMP_PAGE, STAMP_PAGE));
     rig_release(&rig, buffer);
@@ -301,7 +280,7 @@ static void o_direct_reads_past_the_page_cache(void **state)
   else
     assert_false(in_cache(rig.fd, size));
   sqcq_buffer buffer = rig_buffer(&rig);
-  (void)read_into(rig.file, buffer, 0, 0, STAMP_PAGE); /* the same, buffered */
+  (void)rig_read_into(&rig, rig.file, buffer, 0, 0, STAMP_PAGE); /* the same, buffered */
   assert_true(in_cache(rig.fd, size));
   rig_release(&rig, buffer);
   assert_ok(sqcq_file_remove(rig.engine, file, SQCQ_REMOVE_DEFAULT));

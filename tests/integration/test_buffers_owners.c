@@ -23,27 +23,6 @@ static int teardown(void **state)
   return 0;
 }
 
-/* Read `length` bytes of the stamped file into a buffer at an offset and take the answer. */
-static struct sqcq_completion read_into(sqcq_file file, sqcq_buffer buffer, uint32_t buffer_offset,
-                                        uint64_t offset, uint32_t length)
-{
-  struct sqcq_completion completion;
-  struct sqcq_read read = {.file = file,
-                           .buffer = buffer,
-                           .channel = rig.channel,
-                           .offset = offset,
-                           .length = length,
-                           .buffer_offset = buffer_offset};
-
-  assert_ok(sqcq_request(rig.engine, &read));
-  rig_take(&rig, &completion, 1);
-  assert_int_equal(completion.flags, 0);
-  assert_int_equal(completion.buffer.id, buffer.id);
-  assert_int_equal(completion.buffer_offset, buffer_offset);
-  assert_ptr_equal(completion.data, (char *)sqcq_buffer_data(rig.engine, buffer) + buffer_offset);
-  return completion;
-}
-
 /* From acceptance until its completion is taken a buffer is the engine's, whoever asks. */
 static void expect_in_flight(const struct sqcq_read *read, bool wrapped)
 {
@@ -135,7 +114,7 @@ static void wrapped_memory_of_every_kind_is_read_into(void **state)
       assert_ok(sqcq_buffer_wrap(rig.engine, memory[i], STAMP_PAGE, &buffers[i]));
     for (uint64_t i = 0; i < 3; i++) {
       struct sqcq_completion completion =
-          read_into(rig.file, buffers[i], 0, i * STAMP_PAGE, STAMP_PAGE);
+          rig_read_into(&rig, rig.file, buffers[i], 0, i * STAMP_PAGE, STAMP_PAGE);
 
       rig_check_page(&completion);
       assert_ptr_equal(completion.data, memory[i]);
@@ -158,7 +137,7 @@ static void wrapped_memory_that_is_not_there_gets_the_kernels_answer(void **stat
 
   assert_ptr_not_equal(memory, MAP_FAILED);
   assert_ok(sqcq_buffer_wrap(rig.engine, memory, STAMP_PAGE, &buffer));
-  completion = read_into(rig.file, buffer, 0, 0, STAMP_PAGE);
+  completion = rig_read_into(&rig, rig.file, buffer, 0, 0, STAMP_PAGE);
   assert_int_equal(completion.result, -EFAULT);
   assert_ok(sqcq_buffer_unwrap(rig.engine, buffer));
   munmap(memory, STAMP_PAGE);

@@ -18,10 +18,14 @@ struct stage {
 };
 
 static struct stage stage;
+static uint32_t spin_ns; /* how long consumers look again before they sleep */
 
 static int setup(void **state)
 {
-  rig_make(&stage.rig);
+  struct sqcq_engine_config config = rig_config();
+
+  config.consumer_spin_ns = spin_ns;
+  rig_make_with(&stage.rig, &config, RIG_CAPACITY);
   assert_int_equal(pipe2(stage.ends, O_CLOEXEC), 0);
   assert_ok(sqcq_file_add(stage.rig.engine, stage.ends[0], &stage.pipe));
   io_thread_start(&stage.io, stage.rig.engine);
@@ -324,5 +328,7 @@ int main(void)
   };
 
   require_io_uring();
-  return cmocka_run_group_tests_name("channels_wait", tests, NULL, NULL);
+  int failed = cmocka_run_group_tests_name("consumers sleep at once", tests, NULL, NULL);
+  spin_ns = 200000;
+  return failed + cmocka_run_group_tests_name("consumers look again", tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@ static void every_set_of_flags_reads(void **state)
       config.flags = (i & 1 ? SQCQ_ENGINE_NO_DEFER : 0) | (i & 2 ? SQCQ_ENGINE_NO_FIXED_FILES : 0);
       config.idle = idle;
       config.spin_ns = i & 1 ? 1 : 100000;
+      config.consumer_spin_ns = i & 2 ? 0 : 100000;
       rig_make_with(&rig, &config, RIG_CAPACITY);
       read_all_day(&rig);
       rig_end(&rig);

@@ -131,13 +131,14 @@ static inline void tape_draw_config(struct tape *tape, struct rng *rng)
   config->requests_max = (uint32_t)rng_between(rng, 1, 8);
   config->channels_max = (uint32_t)rng_between(rng, 1, config->depth < 3 ? config->depth : 3);
   config->lanes_shared = (uint32_t)rng_between(rng, 1, 2);
-  config->lane_slots = rng_percent(rng, 50) ? 2 : 4;
+  config->lane_slots = 1u << rng_below(rng, 3);
   config->files_max = (uint32_t)rng_between(rng, 1, 4);
   config->files_fixed = (uint32_t)rng_between(rng, 1, 4);
   config->pools_max = (uint32_t)rng_between(rng, 1, 3);
   config->buffers_max = (uint32_t)rng_between(rng, 2, 12);
   config->idle = (uint32_t)rng_below(rng, 3);
   config->spin_ns = (uint32_t)rng_between(rng, 1, 3000);
+  config->consumer_spin_ns = rng_percent(rng, 50) ? 0 : (uint32_t)rng_between(rng, 1, 3000);
   if (rng_percent(rng, 15))
     config->flags |= SQCQ_ENGINE_NO_FIXED_FILES;
   if (rng_percent(rng, 15))

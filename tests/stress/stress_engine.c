@@ -259,6 +259,7 @@ static struct plan random_plan(void)
   plan.config.lanes_shared = (uint32_t)rng_between(&seeded, 1, 3);
   plan.config.lane_slots = 2u << rng_below(&seeded, 3);
   plan.config.idle = (uint32_t)rng_below(&seeded, 8) % 3; /* BUSY is the rarest */
+  plan.config.consumer_spin_ns = rng_percent(&seeded, 50) ? 0 : 20000;
   plan.config.flags = (rng_percent(&seeded, 30) ? SQCQ_ENGINE_NO_DEFER : 0) |
                       (rng_percent(&seeded, 30) ? SQCQ_ENGINE_NO_FIXED_FILES : 0);
   return plan;

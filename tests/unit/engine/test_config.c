@@ -76,6 +76,7 @@ static void config_init_gives_the_documented_defaults(void **state)
   assert_int_equal(config.spin_ns, 20000);
   assert_int_equal(config.sqpoll_idle_ms, 10);
   assert_int_equal(config.sqpoll_cpu, 0);
+  assert_int_equal(config.consumer_spin_ns, 0); /* consumers sleep at once */
 }
 
 static void config_init_of_null_does_nothing(void **state)
@@ -151,6 +152,7 @@ static void config_resolve_keeps_what_is_given(void **state)
       .spin_ns = 1,
       .sqpoll_idle_ms = 77,
       .sqpoll_cpu = 2,
+      .consumer_spin_ns = UINT32_MAX,
   };
   struct sqcq__config config = resolve(&given);
 
