@@ -55,6 +55,12 @@ void sqcq__channel_fini(struct sqcq__channel *channel);
 void sqcq__channel_push(struct sqcq__channel *channel, const struct sqcq_completion *completion);
 void sqcq__channel_publish(struct sqcq__channel *channel);
 
+/* I: whether there is something that is not published. */
+static inline bool sqcq__channel_has_staged(const struct sqcq__channel *channel)
+{
+  return channel->ring.next != sqcq__load_relaxed(&channel->ring.tail); /* relaxed: its own */
+}
+
 /* C: copy up to max out, oldest first. The credits are still held. */
 uint32_t sqcq__channel_pop(struct sqcq__channel *channel, struct sqcq_completion *out,
                            uint32_t max);

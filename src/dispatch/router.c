@@ -99,6 +99,8 @@ void sqcq__router_wake(struct sqcq__router *router)
 void sqcq__router_wake_all(struct sqcq__router *router)
 {
   sqcq__waiters_fence();
-  for (uint32_t i = 0; i < router->channel_count; i++)
+  for (uint32_t i = 0; i < router->channel_count; i++) {
+    SQCQ_ASSERT(!sqcq__channel_has_staged(&router->channels[i]));
     (void)sqcq__channel_wake(&router->channels[i], true);
+  }
 }

@@ -45,7 +45,7 @@ void sqcq__router_publish(struct sqcq__router *router);
 /* End of the turn, after the publishing. */
 void sqcq__router_wake(struct sqcq__router *router);
 
-/* Nothing more will come: wake every consumer. */
+/* Nothing more will come, and all is published: wake every consumer. */
 void sqcq__router_wake_all(struct sqcq__router *router);
 
 #endif
