@@ -16,6 +16,9 @@
  * costs more than a file. Blocks of a large file are wanted as they come. */
 #define BATCH_MIN 8u
 #define BATCH_NS 1000000
+/* Of a large file take few blocks at once: what is hashed is asked for again while the next ones are
+ * read, else the I/O thread and the consumer work in turns. */
+#define LARGE_MAX 2u
 #define RETRY_NS 100000
 
 static void *allocate(size_t count, size_t size)
@@ -132,6 +135,11 @@ static void settle_round(struct consumer *c, bool idle)
   c->freed_count = 0;
 }
 
+static uint32_t most(const struct consumer *c)
+{
+  return c->large > 0 ? LARGE_MAX : COMPLETIONS_MAX;
+}
+
 /* Nothing is there: finish the round, then sleep. As sqcq_channel_wait(). */
 static int wait_for_more(struct consumer *c, struct sqcq_completion *done)
 {
@@ -146,8 +154,7 @@ static int wait_for_more(struct consumer *c, struct sqcq_completion *done)
       timeout = OUTPUT_NS;
     if (c->read_count > 0)
       timeout = RETRY_NS;
-    int n =
-        sqcq_channel_wait(in->engine, in->channels[c->number], done, COMPLETIONS_MAX, min, timeout);
+    int n = sqcq_channel_wait(in->engine, in->channels[c->number], done, most(c), min, timeout);
     if (n != 0)
       return n;
     min = 1;
@@ -161,7 +168,7 @@ void consume_run(struct ingest *in, unsigned number)
 
   init(&c, in, number);
   for (;;) {
-    int n = sqcq_channel_poll(in->engine, in->channels[number], done, COMPLETIONS_MAX);
+    int n = sqcq_channel_poll(in->engine, in->channels[number], done, most(&c));
 
     if (n == 0)
       n = wait_for_more(&c, done);
