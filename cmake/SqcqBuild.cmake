@@ -56,6 +56,9 @@ endif()
 
 # Linux's own calls. Empty, so that a file may say `#define _GNU_SOURCE` as well.
 set(SQCQ_DEFINITIONS _GNU_SOURCE=)
+if(SQCQ_PROBES_IN)
+  list(APPEND SQCQ_DEFINITIONS SQCQ_PROBES) # src/base/probe.h
+endif()
 
 # Everything that compiles files of src/ goes through here.
 function(sqcq_compile target)

@@ -23,9 +23,11 @@ set(SQCQ_SOURCES
   src/engine/engine.c
   src/engine/features.c
   src/engine/files.c
+  src/engine/histogram.c
   src/engine/pools.c
   src/engine/prep.c
   src/engine/reap.c
+  src/engine/report.c
   src/engine/requests.c
   src/engine/ring.c
   src/engine/turn.c

@@ -91,6 +91,7 @@ extern "C" {
 #define SQCQ_ENGINE_IOPOLL (1u << 1)         /* busy-poll the device: only O_DIRECT storage */
 #define SQCQ_ENGINE_NO_FIXED_FILES (1u << 2) /* read through descriptors only */
 #define SQCQ_ENGINE_NO_DEFER (1u << 3)       /* do without SINGLE_ISSUER and DEFER_TASKRUN */
+#define SQCQ_ENGINE_HISTOGRAMS (1u << 5)     /* time every request: sqcq_engine_histogram() */
 
 /* sqcq_engine_config.idle: what the I/O thread does in sqcq_engine_run() and
  * sqcq_engine_wait() while there is nothing to do. Looking again gives the CPU to others that want
@@ -125,6 +126,16 @@ enum sqcq_remove_mode {
 #define SQCQ_COMPLETION_UNSUBMITTED (1u << 0)  /* never reached the kernel */
 #define SQCQ_COMPLETION_STOPPED (1u << 1)      /* by sqcq_engine_stop() */
 #define SQCQ_COMPLETION_FILE_REMOVED (1u << 2) /* by sqcq_file_remove() */
+
+/* sqcq_engine_histogram(): the stages of a request. */
+enum sqcq_stage {
+  SQCQ_STAGE_QUEUE = 0,   /* from its acceptance until it goes to the kernel */
+  SQCQ_STAGE_DEVICE = 1,  /* from there until the I/O thread has its CQE */
+  SQCQ_STAGE_DELIVERY = 2 /* from there until a consumer has taken its completion */
+};
+
+/* Eight for each power of two, up to 2^41 ns (37 minutes); the last takes all beyond. */
+#define SQCQ_HISTOGRAM_BUCKETS 312u
 
 /* ------------------------------------------------------------------------- */
 /* Types                                                                     */
@@ -269,6 +280,29 @@ struct sqcq_stats {
   uint64_t inflight;         /* reads in the kernel now */
   uint64_t waiting;          /* requests in the table that wait for depth, now */
   uint64_t cq_overflow;      /* 0 by construction */
+  uint64_t batches_in;       /* into lanes; what io_wakes is less, needed no wake */
+  uint64_t batches_out;      /* into channels, turn by turn; what consumer_wakes is less, too */
+  uint64_t lane_high_water;  /* the most requests that a turn has found in one lane */
+  uint64_t channel_high_water; /* the most completions that were unread in one channel */
+};
+
+/* Of one channel; likewise. */
+struct sqcq_channel_counters {
+  uint64_t capacity;   /* its completion slots */
+  uint64_t taken;      /* of these: requests accepted and not yet taken as completions, now */
+  uint64_t unread;     /* of these: completions to be taken, now */
+  uint64_t high_water; /* the most unread that a look of its consumer has found, or one now would;
+                          of all channels that this place has had */
+  uint64_t sleeps;     /* futex waits of its consumers; of all channels that this place has had */
+  uint64_t wakes;      /* futex wakes of them, likewise */
+};
+
+/* How long requests took. */
+struct sqcq_histogram {
+  uint64_t count;
+  uint64_t sum_ns;
+  uint64_t max_ns;
+  uint64_t buckets[SQCQ_HISTOGRAM_BUCKETS]; /* bucket i: from sqcq_histogram_bound(i) */
 };
 
 enum sqcq_feature_state {
@@ -656,6 +690,49 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_wait(struct sqcq_engine *engine, sqcq
  */
 SQCQ_EXPORT int sqcq_engine_stats(const struct sqcq_engine *engine, struct sqcq_stats *stats,
                                   size_t stats_size);
+
+/*
+ * Copy a channel's counters, as sqcq_engine_stats() does. They are of this moment, while others go
+ * on: taken and unread need not fit together.
+ * Thread:   any.   Blocks: never.   Syscalls: none.
+ * Returns:  0
+ *           -EPIPE       stale: destroyed, and its place free or another's
+ *           -EINVAL      NULL, stats_size 0, or another engine's handle
+ */
+SQCQ_EXPORT int sqcq_channel_stats(const struct sqcq_engine *engine, sqcq_channel channel,
+                                   struct sqcq_channel_counters *stats, size_t stats_size);
+
+/*
+ * How long the requests of this engine took in a stage (enum sqcq_stage). Only with
+ * SQCQ_ENGINE_HISTOGRAMS, which costs each call of sqcq_request_many() for every 32 reads, each turn
+ * and each taking of completions a look at the clock, and each completion a locked instruction or
+ * two. The I/O thread's times are those of its turns: reads put into the kernel in one turn start
+ * together, so what the kernel does at once counts as device time.
+ * Requests that never reach the kernel are in the last stage only.
+ * Thread:   any.   Blocks: never.   Syscalls: none.
+ * Returns:  0
+ *           -EOPNOTSUPP  the engine was created without SQCQ_ENGINE_HISTOGRAMS
+ *           -EINVAL      NULL, unknown stage, or histogram_size is not sizeof(struct sqcq_histogram)
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_histogram(const struct sqcq_engine *engine,
+                                                    unsigned stage,
+                                                    struct sqcq_histogram *histogram,
+                                                    size_t histogram_size);
+
+/*
+ * The time, nanoseconds, that per_million of a million requests did not exceed (500000: the median,
+ * 999000: p99.9), at most an eighth too high; 0 for an empty histogram, NULL, or over a million.
+ * Thread:   any.   Blocks: never.   Syscalls: none.
+ */
+SQCQ_EXPORT uint64_t sqcq_histogram_quantile(const struct sqcq_histogram *histogram,
+                                             uint32_t per_million);
+
+/*
+ * The shortest time, nanoseconds, that is counted in this bucket; for a bucket that does not exist,
+ * in the last one.
+ * Thread:   any.   Blocks: never.   Syscalls: none.
+ */
+SQCQ_EXPORT uint64_t sqcq_histogram_bound(uint32_t bucket);
 
 /*
  * What the engine uses of the kernel, and why not the rest: up to `max` entries of

@@ -28,7 +28,8 @@
 struct sqcq__spsc {
   _Atomic uint32_t head; /* W: consumer; R: any; all before it is given back; pair(spsc) */
   uint32_t first;        /* consumer only: all before it is given back */
-  unsigned char pad_consumer[SQCQ_CACHELINE - 2 * sizeof(uint32_t)];
+  _Atomic uint32_t most; /* W: consumer; R: any; the most it has found; relaxed: a statistic */
+  unsigned char pad_consumer[SQCQ_CACHELINE - 3 * sizeof(uint32_t)];
   _Atomic uint32_t tail; /* W: producer; R: any; all before it is published; pair(spsc) */
   uint32_t next;         /* producer only: all before it is filled */
   uint32_t head_seen;    /* producer only: head, as it was once */
@@ -42,8 +43,9 @@ _Static_assert(offsetof(struct sqcq__spsc, mask) == 2 * SQCQ_CACHELINE, "the con
 /* `slots`: a power of two. Nobody else is there. */
 static inline void sqcq__spsc_init(struct sqcq__spsc *ring, uint32_t slots)
 {
-  sqcq__store_relaxed(&ring->head, 0); /* relaxed, both: nobody else is there */
+  sqcq__store_relaxed(&ring->head, 0); /* relaxed, all: nobody else is there */
   sqcq__store_relaxed(&ring->tail, 0);
+  sqcq__store_relaxed(&ring->most, 0);
   ring->first = 0;
   ring->next = 0;
   ring->head_seen = 0;
@@ -79,6 +81,13 @@ static inline void sqcq__spsc_publish(struct sqcq__spsc *ring)
 static inline uint32_t sqcq__spsc_ready(const struct sqcq__spsc *ring)
 {
   return sqcq__load_acquire(&ring->tail) - ring->first; /* pair(spsc) acquire */
+}
+
+/* Consumer: so many were found: the high-water mark. */
+static inline void sqcq__spsc_note(struct sqcq__spsc *ring, uint32_t ready)
+{
+  if (ready > sqcq__load_relaxed(&ring->most))
+    sqcq__store_relaxed(&ring->most, ready);
 }
 
 /* Consumer: slot i of those that are published. */

@@ -60,6 +60,7 @@ uint32_t sqcq__channel_pop(struct sqcq__channel *channel, struct sqcq_completion
 {
   uint32_t n = sqcq__spsc_ready(&channel->ring);
 
+  sqcq__spsc_note(&channel->ring, n);
   if (n > max)
     n = max;
   for (uint32_t i = 0; i < n; i++)

@@ -71,6 +71,15 @@ static inline uint32_t sqcq__channel_unread(const struct sqcq__channel *channel)
   return sqcq__spsc_count(&channel->ring);
 }
 
+/* Any: the most completions that its consumer has found, or would find now. */
+static inline uint32_t sqcq__channel_high_water(const struct sqcq__channel *channel)
+{
+  uint32_t unread = sqcq__channel_unread(channel);
+  uint32_t most = sqcq__load_relaxed(&channel->ring.most); /* relaxed: a statistic */
+
+  return most > unread ? most : unread;
+}
+
 /* Any: after the fence: wake the consumer if it sleeps and has enough to wake up for. `last`: wake
  * it whatever there is. Returns whether a system call was made. */
 bool sqcq__channel_wake(struct sqcq__channel *channel, bool last);

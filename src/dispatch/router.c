@@ -14,6 +14,7 @@ int sqcq__router_init(struct sqcq__router *router, struct sqcq__relay *relay,
   router->channel_count = count;
   router->touched_count = 0;
   router->pushed = 0;
+  sqcq__store_relaxed(&router->batches, 0); /* relaxed: nobody else is here */
   router->touched = sqcq__mem_new(count, sizeof(*router->touched));
   router->notes = sqcq__mem_new(count, sizeof(*router->notes));
   return router->touched == NULL || router->notes == NULL ? -ENOMEM : 0;
@@ -32,6 +33,7 @@ void sqcq__router_push(struct sqcq__router *router, uint32_t channel,
   sqcq__channel_push(&router->channels[channel], completion);
   router->pushed++;
   if (!router->notes[channel].touched) {
+    sqcq__count(&router->batches, 1);
     router->notes[channel].touched = true;
     router->touched[router->touched_count++] = channel;
   }

@@ -30,6 +30,7 @@ struct sqcq__router {
   uint32_t touched_count;
   uint32_t pushed; /* completions since the turn began */
   uint32_t channel_count;
+  _Atomic uint64_t batches; /* W: I; R: any; channels touched, turn by turn; relaxed: a statistic */
 };
 
 int sqcq__router_init(struct sqcq__router *router, struct sqcq__relay *relay,

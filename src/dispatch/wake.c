@@ -1,5 +1,7 @@
 #include "dispatch/wake.h"
 
+#include "base/probe.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -47,6 +49,7 @@ void sqcq__sleeper_write(struct sqcq__sleeper *sleeper)
   int saved = errno; /* a signal handler's caller must not see it change */
   uint64_t one = 1;
 
+  SQCQ_PROBE1(wake, sleeper);
   /* EAGAIN, 2^64 - 2 writes later, would still leave it readable. */
   while (write(sleeper->eventfd, &one, sizeof(one)) < 0 && errno == EINTR)
     continue;
@@ -160,6 +163,7 @@ void sqcq__waiter_sleep(struct sqcq__waiter *waiter, uint32_t prepared, int64_t 
   struct timespec *until = deadline_ns < 0 ? NULL : &deadline;
 
   sqcq__count(&waiter->sleeps, 1);
+  SQCQ_PROBE1(consumer_sleep, waiter);
   (void)ck_ec32_wait_pred(&waiter->count, &ec_mode, prepared, NULL, until, until);
 }
 
@@ -175,6 +179,7 @@ bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
 
   if (sqcq__load_acquire(&waiter->roused) == number) /* pair(roused) acquire */
     return false;
+  SQCQ_PROBE1(consumer_wake, waiter);
   (void)ck_ec32_add(&waiter->count, &ec_mode, 1);
   (void)syscall(SYS_futex, &waiter->count.counter, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL,
                 NULL, 0);

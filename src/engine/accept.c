@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 
 #include "base/check.h"
+#include "base/probe.h"
 
 #include <errno.h>
 
@@ -29,6 +30,7 @@ struct chunk {
   const struct sqcq_read *reads;
   uint32_t count;
   uint32_t channels;
+  int64_t now; /* of the chunk; 0: not timed */
   struct credits credits[CHUNK];
   uint8_t credits_of[CHUNK]; /* by read */
 };
@@ -102,7 +104,8 @@ static void give_back_credits(struct sqcq_engine *engine, struct chunk *chunk)
 }
 
 /* One read into the slot reserved; its buffer is the engine's from here on. */
-static int put(struct sqcq_engine *engine, const struct sqcq_read *read, struct sqcq__request *slot)
+static int put(struct sqcq_engine *engine, const struct sqcq_read *read, int64_t now,
+               struct sqcq__request *slot)
 {
   struct sqcq__buffer *buffer = sqcq__buffer_at(&engine->buffers, read->buffer.id);
 
@@ -116,10 +119,12 @@ static int put(struct sqcq_engine *engine, const struct sqcq_read *read, struct 
       .buffer = sqcq__handle_retag(read->buffer.id, buffer->pool),
       .offset = read->offset,
       .user_data = read->user_data,
+      .accepted_ns = (uint64_t)now,
       .length = read->length,
       .buffer_offset = read->buffer_offset,
       .op = SQCQ__REQUEST_READ,
   };
+  SQCQ_PROBE4(request, engine, sqcq__handle_index(read->channel.id), read->user_data, read->length);
   return 0;
 }
 
@@ -137,7 +142,7 @@ static int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqc
     slot = sqcq__lane_reserve(lane);
     if (slot == NULL)
       return 0;
-    int error = put(engine, &chunk->reads[*done], slot);
+    int error = put(engine, &chunk->reads[*done], chunk->now, slot);
     if (error < 0)
       return error;
     sqcq__lane_fill(lane);
@@ -161,6 +166,7 @@ static uint32_t accept_chunk(struct sqcq_engine *engine, struct chunk *chunk, in
   if (chunk->count == 0)
     return 0;
   take_credits(engine, chunk);
+  chunk->now = sqcq__time(engine);
   while (done < chunk->count) {
     struct sqcq__lane *lane = sqcq__lanes_claim(&engine->lanes, &tried);
     uint32_t before = done;

@@ -3,6 +3,8 @@
  */
 #include "engine/engine.h"
 
+#include "base/probe.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -151,6 +153,12 @@ int sqcq_file_remove(struct sqcq_engine *engine, sqcq_file file, unsigned mode)
   return 0;
 }
 
+static void refused(struct sqcq_engine *engine, int error)
+{
+  sqcq__stats_refused(&engine->stats, error);
+  SQCQ_PROBE2(refuse, engine, error);
+}
+
 int sqcq_buffer_acquire(struct sqcq_engine *engine, sqcq_pool pool, sqcq_buffer *buffers,
                         uint32_t count)
 {
@@ -158,7 +166,7 @@ int sqcq_buffer_acquire(struct sqcq_engine *engine, sqcq_pool pool, sqcq_buffer 
     return -EINVAL;
   int taken = sqcq__buffers_acquire(&engine->buffers, pool.id, buffers, count);
   if (taken == -ENOBUFS)
-    sqcq__stats_refused(&engine->stats, taken);
+    refused(engine, taken);
   return taken;
 }
 
@@ -209,7 +217,7 @@ int sqcq_request_many(struct sqcq_engine *engine, const struct sqcq_read *reads,
     return -EINVAL;
   int accepted = reads == NULL || count == 0 ? -EINVAL : sqcq__accept(engine, reads, count);
   if (accepted < 0)
-    sqcq__stats_refused(&engine->stats, accepted);
+    refused(engine, accepted);
   return accepted;
 }
 
@@ -258,54 +266,4 @@ int sqcq_engine_run(struct sqcq_engine *engine)
   while (error >= 0 || error == -EINTR)
     error = sqcq__turn_wait(engine, SQCQ_FOREVER);
   return error == -ESHUTDOWN ? 0 : error;
-}
-
-int sqcq_engine_stats(const struct sqcq_engine *engine, struct sqcq_stats *stats, size_t stats_size)
-{
-  if (engine == NULL || stats == NULL || stats_size == 0)
-    return -EINVAL;
-  const struct sqcq__stats *from = &engine->stats;
-  struct sqcq_stats now = {
-      .accepted = sqcq__lanes_accepted(&engine->lanes),
-      .refused_again = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_AGAIN]),
-      .refused_full = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_FULL]),
-      .refused_closed = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_CLOSED]),
-      .refused_stopping = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_STOPPING]),
-      .refused_file = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_FILE]),
-      .refused_buffer = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_BUFFER]),
-      .refused_invalid = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_INVALID]),
-      .refused_no_buffers = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_NO_BUFFERS]),
-      .submitted = sqcq__load_relaxed(&from->submitted),
-      .completed = sqcq__load_relaxed(&from->completed),
-      .unsubmitted = sqcq__load_relaxed(&from->unsubmitted),
-      .failed = sqcq__load_relaxed(&from->failed),
-      .bytes = sqcq__load_relaxed(&from->bytes),
-      .turns = sqcq__load_relaxed(&from->turns),
-      .turns_idle = sqcq__load_relaxed(&from->turns_idle),
-      .enters = sqcq__load_relaxed(&from->enters),
-      .sleeps = sqcq__load_relaxed(&from->sleeps),
-      .io_wakes = sqcq__load_relaxed(&engine->sleeper.wakes),
-      .files_retired = sqcq__load_relaxed(&from->files_retired),
-      .syscalls_control = sqcq__load_relaxed(&from->syscalls_control),
-      .inflight = sqcq__load_relaxed(&from->inflight),
-      .waiting = sqcq__load_relaxed(&from->waiting),
-      .cq_overflow = sqcq__load_relaxed(&from->cq_overflow),
-  };
-
-  for (uint32_t i = 0; i < engine->config.user.channels_max; i++) {
-    now.consumer_sleeps += sqcq__load_relaxed(&engine->channels[i].waiter.sleeps);
-    now.consumer_wakes += sqcq__load_relaxed(&engine->channels[i].waiter.wakes);
-  }
-  memset(stats, 0, stats_size);
-  memcpy(stats, &now, stats_size < sizeof(now) ? stats_size : sizeof(now));
-  return 0;
-}
-
-int sqcq_engine_features(const struct sqcq_engine *engine, struct sqcq_feature *features,
-                         uint32_t max, size_t feature_size)
-{
-  if (engine == NULL || (features == NULL && max > 0) ||
-      feature_size != sizeof(struct sqcq_feature))
-    return -EINVAL;
-  return sqcq__features_list(&engine->features, features, max);
 }

@@ -19,7 +19,8 @@
 #define SQPOLL_IDLE_DEFAULT_MS 10u
 
 #define FLAGS_ALL                                                                                  \
-  (SQCQ_ENGINE_SQPOLL | SQCQ_ENGINE_IOPOLL | SQCQ_ENGINE_NO_FIXED_FILES | SQCQ_ENGINE_NO_DEFER)
+  (SQCQ_ENGINE_SQPOLL | SQCQ_ENGINE_IOPOLL | SQCQ_ENGINE_NO_FIXED_FILES | SQCQ_ENGINE_NO_DEFER |   \
+   SQCQ_ENGINE_HISTOGRAMS)
 
 uint32_t sqcq__pow2_ceil(uint32_t n)
 {

@@ -8,9 +8,22 @@
 #include "engine/engine.h"
 
 #include "base/check.h"
+#include "base/probe.h"
 
 #include <errno.h>
 #include <pthread.h>
+
+/* The I/O thread left the time of the CQE in each. */
+static void time_delivery(struct sqcq_engine *engine, struct sqcq_completion *taken, uint32_t n)
+{
+  int64_t now = sqcq__now();
+
+  for (uint32_t i = 0; i < n; i++) {
+    sqcq__histogram_add_shared(&engine->histograms[SQCQ_STAGE_DELIVERY],
+                               now - (int64_t)taken[i].reserved);
+    taken[i].reserved = 0;
+  }
+}
 
 static uint32_t take(struct sqcq_engine *engine, struct sqcq__channel *channel,
                      struct sqcq_completion *out, uint32_t max)
@@ -26,8 +39,12 @@ static uint32_t take(struct sqcq_engine *engine, struct sqcq__channel *channel,
     SQCQ_ASSERT(mine);
     (void)mine;
   }
-  if (n > 0)
-    sqcq__credit_give(&channel->credit, n);
+  if (n == 0)
+    return 0;
+  if (engine->histograms != NULL)
+    time_delivery(engine, out, n);
+  sqcq__credit_give(&channel->credit, n);
+  SQCQ_PROBE3(deliver, engine, channel - engine->channels, n);
   return n;
 }
 

@@ -111,6 +111,7 @@ static void free_parts(struct sqcq_engine *engine)
   for (uint32_t i = 0; engine->channels != NULL && i < engine->config.user.channels_max; i++)
     sqcq__channel_fini(&engine->channels[i]);
   sqcq__mem_free(engine->channels);
+  sqcq__mem_free(engine->histograms);
   sqcq__mem_free(engine);
 }
 
@@ -122,6 +123,11 @@ static int make_tables(struct sqcq_engine *engine)
   engine->channels = sqcq__mem_new(user->channels_max, sizeof(*engine->channels));
   if (engine->channels == NULL)
     return -ENOMEM;
+  if ((user->flags & SQCQ_ENGINE_HISTOGRAMS) != 0) {
+    engine->histograms = sqcq__mem_new(SQCQ__STAGES, sizeof(*engine->histograms));
+    if (engine->histograms == NULL)
+      return -ENOMEM;
+  }
   for (uint32_t i = 0; i < user->channels_max; i++)
     sqcq__store_relaxed(&engine->channels[i].credit.word, /* relaxed: nobody else is here yet */
                         sqcq__word(0, SQCQ__CREDIT_CLOSED | SQCQ__CREDIT_FREE));

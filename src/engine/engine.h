@@ -19,6 +19,7 @@
 #include "engine/control.h"
 #include "engine/features.h"
 #include "engine/files.h"
+#include "engine/histogram.h"
 #include "engine/requests.h"
 #include "engine/ring.h"
 #include "engine/stats.h"
@@ -41,6 +42,7 @@ struct sqcq__io {
   struct sqcq__requests requests;
   struct sqcq__router router;
   uint32_t closes_out; /* close SQEs in the kernel */
+  int64_t now;         /* what time it is in this turn, where histograms ask for it; else 0 */
   bool wake_armed;     /* the poll on the eventfd is in the kernel, or in an SQE */
   bool wake_multishot; /* this kernel has it, as far as we know */
   bool unwake_out;     /* the cancel of that poll is */
@@ -56,6 +58,7 @@ struct sqcq_engine {
   struct sqcq__ring_traits traits;
   struct sqcq__ring *ring;
   struct sqcq__channel *channels;
+  struct sqcq__histogram *histograms; /* SQCQ__STAGES of them, or NULL: nothing is timed */
   uint32_t tag;
   struct sqcq__features features;
 
@@ -123,6 +126,12 @@ void sqcq__turn_unref(struct sqcq_engine *engine, uint64_t file);
 /* Whether the engine's own operations are all done. */
 bool sqcq__turn_quiet(const struct sqcq_engine *engine);
 void sqcq__turn_drain(struct sqcq_engine *engine);
+
+/* The time where anybody wants to know it, that is where there are histograms; else 0. */
+static inline int64_t sqcq__time(const struct sqcq_engine *engine)
+{
+  return engine->histograms == NULL ? 0 : sqcq__now();
+}
 
 static inline uint32_t sqcq__phase(const struct sqcq_engine *engine)
 {

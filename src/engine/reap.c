@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 
 #include "base/check.h"
+#include "base/probe.h"
 #include "engine/prep.h"
 
 #include <liburing.h>
@@ -30,6 +31,9 @@ static void reap_read(struct sqcq_engine *engine, const struct io_uring_cqe *cqe
   SQCQ_ASSERT(sqcq__user_data(SQCQ__OP_READ, index, slot->generation) == cqe->user_data);
   sqcq__turn_answer(engine, slot, cqe->res,
                     cqe->res == -ECANCELED || cqe->res == -EINTR ? slot->flags : 0);
+  if (engine->histograms != NULL)
+    sqcq__histogram_add(&engine->histograms[SQCQ_STAGE_DEVICE], engine->io.now - slot->started_ns);
+  SQCQ_PROBE3(complete, engine, slot->request.user_data, cqe->res);
   if (cqe->res > 0)
     tally->bytes += (uint32_t)cqe->res;
   else if (cqe->res < 0)
@@ -98,6 +102,7 @@ void sqcq__turn_reap(struct sqcq_engine *engine)
   uint32_t left = engine->config.cq_entries;
   uint32_t n;
 
+  engine->io.now = sqcq__time(engine);
   do {
     n = sqcq__ring_peek(engine->ring, cqes, BATCH);
     for (uint32_t i = 0; i < n; i++)

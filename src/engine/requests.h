@@ -37,9 +37,10 @@ struct sqcq__slot {
   unsigned char *data;  /* where the bytes go */
   int32_t fixed_buffer; /* registered buffer that data lies in, -1: none */
   uint32_t generation;
-  uint32_t next;  /* in its channel's queue */
-  uint32_t place; /* FLYING: where `flying` has it */
-  uint32_t flags; /* SQCQ_COMPLETION_*, of who is ending it */
+  int64_t started_ns; /* FLYING: when it was put into its SQE; 0: not timed */
+  uint32_t next;      /* in its channel's queue */
+  uint32_t place;     /* FLYING: where `flying` has it */
+  uint32_t flags;     /* SQCQ_COMPLETION_*, of who is ending it */
   uint8_t state;
   bool cancel_wanted; /* a cancel is to be submitted */
   bool cancel_out;    /* its CQE is to come */

@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 
 #include "base/check.h"
+#include "base/probe.h"
 #include "engine/prep.h"
 
 #include <errno.h>
@@ -68,6 +69,7 @@ void sqcq__turn_answer(struct sqcq_engine *engine, const struct sqcq__slot *slot
       .data = slot->data,
       .length = request->length,
       .buffer_offset = request->buffer_offset,
+      .reserved = (uint64_t)engine->io.now, /* until it is taken */
   };
 
   sqcq__router_push(&engine->io.router, sqcq__request_channel(request), &completion);
@@ -107,8 +109,10 @@ void sqcq__turn_drain(struct sqcq_engine *engine)
       slot->request = *sqcq__lane_at(lane, i);
       take_in(engine, slot);
     }
-    if (ready > 0)
+    if (ready > 0) {
+      sqcq__spsc_note(&lane->ring, ready);
       sqcq__lane_give_back(lane, ready);
+    }
   }
 }
 
@@ -134,6 +138,13 @@ static void aim(struct sqcq_engine *engine, const struct sqcq__slot *slot,
   }
   target->fixed_file = io->slot >= 0;
   target->fd = io->slot >= 0 ? io->slot : file->fd;
+}
+
+static void time_start(struct sqcq_engine *engine, struct sqcq__slot *slot)
+{
+  slot->started_ns = engine->io.now;
+  sqcq__histogram_add(&engine->histograms[SQCQ_STAGE_QUEUE],
+                      slot->started_ns - (int64_t)slot->request.accepted_ns);
 }
 
 static void start(struct sqcq_engine *engine)
@@ -164,6 +175,10 @@ static void start(struct sqcq_engine *engine)
     sqcq__prep_read(
         sqe, &target,
         sqcq__user_data(SQCQ__OP_READ, sqcq__requests_index(requests, slot), slot->generation));
+    if (engine->histograms != NULL)
+      time_start(engine, slot);
+    SQCQ_PROBE4(submit, engine, sqcq__request_channel(&slot->request), slot->request.user_data,
+                slot->request.length);
     started++;
   }
   if (started > 0)
@@ -262,6 +277,7 @@ static int turn(struct sqcq_engine *engine)
 
   io->nap = false;
   io->router.pushed = 0;
+  io->now = sqcq__time(engine);
   sqcq__turn_drain(engine); /* after the control words: what was accepted before them is in */
   sqcq__turn_control(engine, bits, removed);
   start(engine);
@@ -334,6 +350,7 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
     }
   }
   sqcq__count(&engine->stats.sleeps, 1);
+  SQCQ_PROBE2(sleep, engine, timeout_ns);
   sqcq__sleeper_announce(&engine->sleeper); /* pair(sleep) announce */
   /* pair(sleep) look again */
   if (!sqcq__lanes_have_work(&engine->lanes) && !sqcq__control_posted(&engine->control)) {

@@ -27,7 +27,8 @@ enum sqcq__claim {
 
 struct sqcq__lane {
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t claim; /* W: P, I; enum sqcq__claim; pair(lane-claim) */
-  _Atomic uint64_t accepted; /* W: claim holder; R: any, relaxed: a statistic */
+  _Atomic uint64_t accepted; /* W: claim holder; R: any; relaxed, both: statistics */
+  _Atomic uint64_t batches;  /* commits */
   /* producer: the claim's holder; consumer: I */
   _Alignas(SQCQ_CACHELINE) struct sqcq__spsc ring;
   struct sqcq__request *slots; /* constant; in the line of the ring's own constants */
@@ -66,6 +67,7 @@ static inline void sqcq__lane_commit(struct sqcq__lane *lane)
 {
   /* relaxed: its own */
   sqcq__count(&lane->accepted, lane->ring.next - sqcq__load_relaxed(&lane->ring.tail));
+  sqcq__count(&lane->batches, 1);
   sqcq__spsc_publish(&lane->ring);
 }
 

@@ -93,6 +93,17 @@ static void stats_come_out_under_their_names(void **state)
   }
   expected.consumer_sleeps = 33;
   expected.consumer_wakes = 63;
+  /* And the largest of all lanes and channels. */
+  for (uint32_t i = 0; i < 2; i++) {
+    sqcq__store_relaxed(&engine->lanes.lanes[i].batches, 40 + i);
+    sqcq__store_relaxed(&engine->lanes.lanes[i].ring.most, 51 - i);
+  }
+  expected.batches_in = 81;
+  expected.lane_high_water = 51;
+  sqcq__store_relaxed(&engine->io.router.batches, 61);
+  expected.batches_out = 61;
+  sqcq__store_relaxed(&engine->channels[1].ring.most, 71);
+  expected.channel_high_water = 71;
 
   struct sqcq_stats now = stats();
   for (size_t i = 0; i < sizeof(now) / sizeof(uint64_t); i++) {
