@@ -268,6 +268,15 @@ static inline void tape_check_kernel(struct tape *tape)
   tape_check(tape, reads <= tape->config.depth, "%u reads in flight", reads);
 }
 
+static inline uint64_t tape_timed(struct tape *tape, unsigned stage)
+{
+  struct sqcq_histogram histogram;
+  int error = sqcq_engine_histogram(tape->engine, stage, &histogram, sizeof(histogram));
+
+  tape_check(tape, error == 0, "histogram %u: %d", stage, error);
+  return histogram.count;
+}
+
 static inline void tape_check_stats(struct tape *tape)
 {
   struct sqcq_stats stats;
@@ -289,6 +298,13 @@ static inline void tape_check_stats(struct tape *tape)
   tape_check(tape, stats.refused_invalid == tape->refused[SQCQ__REFUSED_INVALID], "stats");
   tape_check(tape, stats.refused_no_buffers == tape->refused[SQCQ__REFUSED_NO_BUFFERS], "stats");
   tape_check(tape, stats.cq_overflow == 0, "overflow");
+  if ((tape->config.flags & SQCQ_ENGINE_HISTOGRAMS) == 0)
+    return;
+  tape_check(tape, tape_timed(tape, SQCQ_STAGE_QUEUE) == stats.submitted, "queue times");
+  tape_check(tape, tape_timed(tape, SQCQ_STAGE_DEVICE) == stats.submitted - stats.inflight,
+             "device times");
+  tape_check(tape, tape_timed(tape, SQCQ_STAGE_DELIVERY) == tape->accepted - tape->pending,
+             "delivery times");
 }
 
 static inline void tape_check_all(struct tape *tape)

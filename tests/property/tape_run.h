@@ -143,6 +143,8 @@ static inline void tape_draw_config(struct tape *tape, struct rng *rng)
     config->flags |= SQCQ_ENGINE_NO_FIXED_FILES;
   if (rng_percent(rng, 15))
     config->flags |= SQCQ_ENGINE_NO_DEFER;
+  if (rng_percent(rng, 25))
+    config->flags |= SQCQ_ENGINE_HISTOGRAMS;
   if (rng_percent(rng, 15) && strcmp(tape->version, "5.10") != 0)
     config->flags |= SQCQ_ENGINE_SQPOLL;
 }

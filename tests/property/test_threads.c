@@ -217,6 +217,8 @@ static void set_up(struct scene *scene, const struct temp_dir *dir, struct rng *
   config.files_max = FILES + 3;
   config.idle = (uint32_t)rng_below(rng, 2);
   config.consumer_spin_ns = rng_percent(rng, 50) ? 0 : 20000;
+  if (rng_percent(rng, 25))
+    config.flags |= SQCQ_ENGINE_HISTOGRAMS;
   assert_ok(sqcq_engine_create(&scene->engine, &config, NULL));
   for (uint32_t i = 0; i < CONSUMERS; i++) {
     channel.capacity = (uint32_t)rng_between(rng, 1, 4);
