@@ -260,9 +260,8 @@ static struct plan random_plan(void)
   plan.config.lane_slots = 2u << rng_below(&seeded, 3);
   plan.config.idle = (uint32_t)rng_below(&seeded, 8) % 3; /* BUSY is the rarest */
   plan.config.consumer_spin_ns = rng_percent(&seeded, 50) ? 0 : 20000;
-  if (rng_percent(&seeded, 25))
-    plan.config.flags |= SQCQ_ENGINE_HISTOGRAMS;
   plan.config.flags = (rng_percent(&seeded, 30) ? SQCQ_ENGINE_NO_DEFER : 0) |
+                      (rng_percent(&seeded, 25) ? SQCQ_ENGINE_HISTOGRAMS : 0) |
                       (rng_percent(&seeded, 30) ? SQCQ_ENGINE_NO_FIXED_FILES : 0);
   return plan;
 }
