@@ -7,6 +7,7 @@ set(SQCQ_SOURCES
   src/base/ownership.c
 
   src/mpsc/lanes.c
+  src/mpsc/own.c
 
   src/dispatch/channel.c
   src/dispatch/relay.c
@@ -16,6 +17,7 @@ set(SQCQ_SOURCES
   src/engine/accept.c
   src/engine/act.c
   src/engine/api.c
+  src/engine/api_lanes.c
   src/engine/buffers.c
   src/engine/channels.c
   src/engine/config.c

@@ -74,6 +74,7 @@ extern "C" {
 #define SQCQ_CHANNELS_MAX 4096u
 #define SQCQ_LANES_SHARED_MAX 64u /* one bit each in the work word */
 #define SQCQ_LANE_SLOTS_MAX 65536u
+#define SQCQ_LANES_OWN_MAX 1024u
 #define SQCQ_FILES_MAX 1048576u
 #define SQCQ_FILES_FIXED_MAX 32768u /* the smallest limit of the kernels supported (5.10) */
 #define SQCQ_POOLS_MAX 1024u
@@ -162,6 +163,10 @@ typedef struct sqcq_pool {
   uint64_t id;
 } sqcq_pool;
 
+typedef struct sqcq_lane {
+  uint64_t id;
+} sqcq_lane;
+
 /* Fill in with sqcq_engine_config_init(), then change what you need. Zero means
  * the default in every field but depth. A field beyond `size` takes its default. */
 struct sqcq_engine_config {
@@ -184,6 +189,9 @@ struct sqcq_engine_config {
    * UINT32_MAX. Worth it where each consumer has a CPU to itself: with fewer CPUs than threads it
    * takes them from the I/O thread (measured: docs/decisions/0007). 0: sleep at once. */
   uint32_t consumer_spin_ns;
+  /* Own lanes open at once, to SQCQ_LANES_OWN_MAX; see sqcq_lane_open(). Each is of lane_slots
+   * requests, 64 bytes a request, taken at creation. 0: none */
+  uint32_t lanes_own;
 };
 
 /* Why sqcq_engine_create() refused, in words for a log. */
@@ -261,7 +269,7 @@ struct sqcq_stats {
   uint64_t refused_stopping;   /* -ESHUTDOWN */
   uint64_t refused_file;       /* -EBADF */
   uint64_t refused_buffer;     /* -ESTALE and -EBUSY */
-  uint64_t refused_invalid;    /* -EINVAL */
+  uint64_t refused_invalid;    /* -EINVAL, and -EBADFD of sqcq_lane_request() */
   uint64_t refused_no_buffers; /* -ENOBUFS of sqcq_buffer_acquire() */
   uint64_t submitted;          /* reads handed to the kernel */
   uint64_t completed;          /* completions put into channels */
@@ -587,6 +595,60 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_request(struct sqcq_engine *engine,
  */
 SQCQ_EXPORT SQCQ_MUST_USE int sqcq_request_many(struct sqcq_engine *engine,
                                                 const struct sqcq_read *reads, uint32_t count);
+
+/* ------------------------------------------------------------------------- */
+/* Producers: own lanes                                                      */
+/* ------------------------------------------------------------------------- */
+
+/*
+ * Open a lane of your own: for a thread that requests so much that it should not look for a shared
+ * one each time. Nothing is claimed in it, nobody else fills it up, and no step of a request waits
+ * for another producer or is repeated because of one, but for the channel's credits (a bounded
+ * number of tries). Shared lanes stay there for all. The lane may go from thread to thread, as long
+ * as one at a time uses it: each call on it is over before the next one begins.
+ * Thread:   P.   Blocks: never.   Syscalls: none.
+ * Owns:     *lane until sqcq_lane_close() or the engine's end.
+ * Returns:  0
+ *           -ENOSPC      lanes_own are open
+ *           -ESHUTDOWN   engine stopping
+ *           -EINVAL      NULL
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_lane_open(struct sqcq_engine *engine, sqcq_lane *lane);
+
+/*
+ * Close it. Requests accepted in it still complete; the handle is dead at once, and the lane may be
+ * opened again by anybody.
+ * Thread:   the lane's producer, or another one while that is in no call on the lane.
+ * Blocks:   never.   Syscalls: none.
+ * Returns:  0
+ *           -EBADFD      closed before
+ *           -EINVAL      NULL engine, or another engine's handle
+ */
+SQCQ_EXPORT int sqcq_lane_close(struct sqcq_engine *engine, sqcq_lane lane);
+
+/*
+ * sqcq_request() through an own lane.
+ * Thread:   the lane's producer: one at a time.
+ * Blocks:   never.   Syscalls: as sqcq_request().
+ * Owns:     as sqcq_request().
+ * Returns:  as sqcq_request(), but
+ *           -EAGAIN      the lane is full
+ *           -EBADFD      the lane is closed (-ESTALE is always the buffer); found before anything
+ *                        is looked at in *read
+ *           -EINVAL      also for another engine's lane
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_lane_request(struct sqcq_engine *engine, sqcq_lane lane,
+                                                const struct sqcq_read *read);
+
+/*
+ * sqcq_request_many() through an own lane.
+ * Thread:   the lane's producer: one at a time.
+ * Blocks:   never.   Syscalls: as sqcq_request().
+ * Returns:  how many were accepted, at least 1; or the error of the first, as sqcq_lane_request();
+ *           -EINVAL also for count 0.
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_lane_request_many(struct sqcq_engine *engine, sqcq_lane lane,
+                                                     const struct sqcq_read *reads, uint32_t count);
 
 /*
  * Stop: refuse every request from now on with -ESHUTDOWN, answer the accepted ones, then end

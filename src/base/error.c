@@ -24,6 +24,7 @@ static const struct {
     {ESTALE, "the buffer's or pool's handle is stale (ESTALE)"},
     {EBUSY, "in use: in flight, still held, or not stopped (EBUSY)"},
     {EINVAL, "an argument is out of range, or a handle of another engine (EINVAL)"},
+    {EBADFD, "the lane is closed, or its handle is stale (EBADFD)"},
     {EDEADLK, "the I/O thread would wait for itself (EDEADLK)"},
     {EPERM, "forbidden, or another thread is the engine's I/O thread (EPERM)"},
     {ENOSPC, "a bound given at creation is reached (ENOSPC)"},

@@ -7,6 +7,8 @@
  * If a producer stops for ever (or for a time slice) in here, it holds: after the credits, these
  * credits; after the claim, also one lane, which others pass over. A request it has committed is in
  * the lane, and is seen with the next one that is published there.
+ *
+ * An own lane is entered first and left last: there is no claim, and all chunks go into that lane.
  */
 #include "engine/engine.h"
 
@@ -151,10 +153,9 @@ static int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqc
   return 0;
 }
 
-/* Returns how many of the first reads are accepted; fewer than count: *error says why. */
-static uint32_t accept_chunk(struct sqcq_engine *engine, struct chunk *chunk, int *error)
+/* Check the reads and take their credits. What is left of the chunk: fewer where *error says why. */
+static uint32_t prepare(struct sqcq_engine *engine, struct chunk *chunk, int *error)
 {
-  uint32_t done = 0, tried = 0;
   int checked = 0;
 
   for (uint32_t i = 0; i < chunk->count && checked == 0; i++) {
@@ -163,10 +164,20 @@ static uint32_t accept_chunk(struct sqcq_engine *engine, struct chunk *chunk, in
       chunk->count = i;
   }
   *error = checked;
-  if (chunk->count == 0)
+  if (chunk->count > 0) {
+    take_credits(engine, chunk);
+    chunk->now = sqcq__time(engine);
+  }
+  return chunk->count;
+}
+
+/* Returns how many of the first reads are accepted; fewer than count: *error says why. */
+static uint32_t accept_chunk(struct sqcq_engine *engine, struct chunk *chunk, int *error)
+{
+  uint32_t done = 0, tried = 0;
+
+  if (prepare(engine, chunk, error) == 0)
     return 0;
-  take_credits(engine, chunk);
-  chunk->now = sqcq__time(engine);
   while (done < chunk->count) {
     struct sqcq__lane *lane = sqcq__lanes_claim(&engine->lanes, &tried);
     uint32_t before = done;
@@ -189,6 +200,31 @@ static uint32_t accept_chunk(struct sqcq_engine *engine, struct chunk *chunk, in
   return done;
 }
 
+/* Likewise, into the producer's own lane, where it is inside. */
+static uint32_t accept_own_chunk(struct sqcq_engine *engine, struct chunk *chunk,
+                                 struct sqcq__own_lane *lane, int *error)
+{
+  uint32_t done = 0;
+
+  if (prepare(engine, chunk, error) == 0)
+    return 0;
+  int refused = fill_lane(engine, chunk, &lane->lane, &done);
+  if (done > 0)
+    sqcq__own_publish(&engine->own, lane);
+  if (done < chunk->count)
+    *error = refused < 0 ? refused : -EAGAIN;
+  give_back_credits(engine, chunk);
+  return done;
+}
+
+/* The next of `left` reads. */
+static inline void begin_chunk(struct chunk *chunk, const struct sqcq_read *reads, uint32_t left)
+{
+  chunk->reads = reads;
+  chunk->count = left < CHUNK ? left : CHUNK;
+  chunk->channels = 0;
+}
+
 int sqcq__accept(struct sqcq_engine *engine, const struct sqcq_read *reads, uint32_t count)
 {
   uint32_t accepted = 0;
@@ -201,13 +237,38 @@ int sqcq__accept(struct sqcq_engine *engine, const struct sqcq_read *reads, uint
   while (accepted < count && error == 0) {
     struct chunk chunk;
 
-    chunk.reads = reads + accepted;
-    chunk.count = count - accepted < CHUNK ? count - accepted : CHUNK;
-    chunk.channels = 0;
+    begin_chunk(&chunk, reads + accepted, count - accepted);
     accepted += accept_chunk(engine, &chunk, &error);
   }
   if (accepted == 0)
     return error;
   sqcq__sleeper_wake(&engine->sleeper); /* pair(sleep) look: the work bits are set */
+  return (int)accepted;
+}
+
+int sqcq__accept_own(struct sqcq_engine *engine, uint64_t handle, const struct sqcq_read *reads,
+                     uint32_t count)
+{
+  struct sqcq__own_lane *lane;
+  uint32_t accepted = 0;
+  int error;
+
+  if (count > INT32_MAX)
+    count = INT32_MAX;
+  if (sqcq__control_stopping(&engine->control))
+    return -ESHUTDOWN;
+  error = sqcq__own_enter(&engine->own, handle, &lane);
+  if (error < 0)
+    return error;
+  while (accepted < count && error == 0) {
+    struct chunk chunk;
+
+    begin_chunk(&chunk, reads + accepted, count - accepted);
+    accepted += accept_own_chunk(engine, &chunk, lane, &error);
+  }
+  sqcq__own_leave(lane);
+  if (accepted == 0)
+    return error;
+  sqcq__sleeper_wake(&engine->sleeper); /* pair(sleep) look: the work bit is set */
   return (int)accepted;
 }

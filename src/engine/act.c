@@ -145,7 +145,10 @@ static void stop(struct sqcq_engine *engine)
   if (mode == SQCQ__STOPPING_NOT)
     return;
   if (!io->sealed) {
-    io->sealed = sqcq__lanes_stop(&engine->lanes);
+    bool shared = sqcq__lanes_stop(&engine->lanes);
+    bool own = sqcq__own_stop(&engine->own);
+
+    io->sealed = shared && own;
     sqcq__turn_drain(engine);
     io->nap = !io->sealed; /* a producer is inside a lane */
   }

@@ -148,6 +148,8 @@ int sqcq__config_resolve(const struct sqcq_engine_config *given, struct sqcq__co
   BOUND(pools_max, SQCQ_POOLS_MAX);
   BOUND(buffers_max, SQCQ_BUFFERS_MAX);
 #undef BOUND
+  if (user->lanes_own > SQCQ_LANES_OWN_MAX)
+    return refuse(why, "lanes_own", user->lanes_own, "0 to SQCQ_LANES_OWN_MAX", SQCQ_LANES_OWN_MAX);
   if (user->idle > SQCQ_IDLE_BUSY)
     return refuse(why, "idle", user->idle, "of enum sqcq_idle", SQCQ_IDLE_BUSY);
   if (user->sqpoll_cpu < 0)

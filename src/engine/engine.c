@@ -105,6 +105,7 @@ static void free_parts(struct sqcq_engine *engine)
   sqcq__files_fini(&engine->files);
   sqcq__buffers_fini(&engine->buffers);
   sqcq__lanes_fini(&engine->lanes);
+  sqcq__own_fini(&engine->own);
   sqcq__requests_fini(&engine->io.requests);
   sqcq__router_fini(&engine->io.router);
   sqcq__relay_fini(&engine->relay);
@@ -132,6 +133,8 @@ static int make_tables(struct sqcq_engine *engine)
     sqcq__store_relaxed(&engine->channels[i].credit.word, /* relaxed: nobody else is here yet */
                         sqcq__word(0, SQCQ__CREDIT_CLOSED | SQCQ__CREDIT_FREE));
   int error = sqcq__lanes_init(&engine->lanes, user->lanes_shared, user->lane_slots);
+  if (error == 0)
+    error = sqcq__own_init(&engine->own, user->lanes_own, user->lane_slots, engine->tag);
   if (error == 0)
     error = sqcq__files_init(&engine->files, user->files_max, engine->tag, direct_only);
   if (error == 0)
@@ -237,7 +240,8 @@ static void turn_to_the_end(struct sqcq_engine *engine)
   (void)sqcq_engine_stop(engine, SQCQ_STOP_CANCEL, SQCQ_FOREVER);
   /* What was accepted never reached the kernel, so nothing is waited for. Should the ring refuse to
    * be enabled, it holds nothing: the engine is at its end unless somebody is owed an answer. */
-  if (sqcq_engine_run(engine) < 0 && sqcq__lanes_accepted(&engine->lanes) == 0)
+  if (sqcq_engine_run(engine) < 0 && sqcq__lanes_accepted(&engine->lanes) == 0 &&
+      sqcq__own_accepted(&engine->own) == 0)
     sqcq__store_release(&engine->phase, SQCQ__PHASE_STOPPED);
 }
 

@@ -24,6 +24,7 @@
 #include "engine/ring.h"
 #include "engine/stats.h"
 #include "mpsc/lanes.h"
+#include "mpsc/own.h"
 
 #include <sqcq/sqcq.h>
 
@@ -75,6 +76,7 @@ struct sqcq_engine {
   struct sqcq__sleeper sleeper;
   struct sqcq__relay relay;
   struct sqcq__lanes lanes;
+  struct sqcq__own own;
   struct sqcq__files files;
   struct sqcq__buffers buffers;
   struct sqcq__stats stats;
@@ -102,6 +104,9 @@ int sqcq__channel_destroy(struct sqcq_engine *engine, uint64_t handle);
 void sqcq__channel_recycle(struct sqcq_engine *engine, struct sqcq__channel *channel);
 
 int sqcq__accept(struct sqcq_engine *engine, const struct sqcq_read *reads, uint32_t count);
+/* Likewise, through an own lane. */
+int sqcq__accept_own(struct sqcq_engine *engine, uint64_t lane, const struct sqcq_read *reads,
+                     uint32_t count);
 
 int sqcq__consume(struct sqcq_engine *engine, uint64_t channel, struct sqcq_completion *out,
                   uint32_t max);

@@ -13,13 +13,19 @@ static void raise(uint64_t *most, uint64_t value)
     *most = value;
 }
 
+static void add_lane(struct sqcq_stats *stats, const struct sqcq__lane *lane)
+{
+  stats->batches_in += sqcq__load_relaxed(&lane->batches);
+  raise(&stats->lane_high_water, sqcq__load_relaxed(&lane->ring.most));
+}
+
 int sqcq_engine_stats(const struct sqcq_engine *engine, struct sqcq_stats *stats, size_t stats_size)
 {
   if (engine == NULL || stats == NULL || stats_size == 0)
     return -EINVAL;
   const struct sqcq__stats *from = &engine->stats;
   struct sqcq_stats now = {
-      .accepted = sqcq__lanes_accepted(&engine->lanes),
+      .accepted = sqcq__lanes_accepted(&engine->lanes) + sqcq__own_accepted(&engine->own),
       .refused_again = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_AGAIN]),
       .refused_full = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_FULL]),
       .refused_closed = sqcq__load_relaxed(&from->refused[SQCQ__REFUSED_CLOSED]),
@@ -51,10 +57,10 @@ int sqcq_engine_stats(const struct sqcq_engine *engine, struct sqcq_stats *stats
     now.consumer_wakes += sqcq__load_relaxed(&engine->channels[i].waiter.wakes);
     raise(&now.channel_high_water, sqcq__channel_high_water(&engine->channels[i]));
   }
-  for (uint32_t i = 0; i < engine->lanes.count; i++) {
-    now.batches_in += sqcq__load_relaxed(&engine->lanes.lanes[i].batches);
-    raise(&now.lane_high_water, sqcq__load_relaxed(&engine->lanes.lanes[i].ring.most));
-  }
+  for (uint32_t i = 0; i < engine->lanes.count; i++)
+    add_lane(&now, &engine->lanes.lanes[i]);
+  for (uint32_t i = 0; i < engine->own.count; i++)
+    add_lane(&now, &engine->own.lanes[i].lane);
   memset(stats, 0, stats_size);
   memcpy(stats, &now, stats_size < sizeof(now) ? stats_size : sizeof(now));
   return 0;

@@ -91,29 +91,31 @@ static void take_in(struct sqcq_engine *engine, struct sqcq__slot *slot)
   sqcq__requests_accept(&io->requests, engine->channels);
 }
 
+static void drain_lane(struct sqcq_engine *engine, struct sqcq__lane *lane)
+{
+  uint32_t ready = sqcq__lane_ready(lane);
+
+  /* What is committed from here on sets the bit again. */
+  for (uint32_t i = 0; i < ready; i++) {
+    struct sqcq__slot *slot = sqcq__requests_blank(&engine->io.requests);
+
+    SQCQ_ASSERT(slot != NULL); /* there is one for each credit */
+    slot->request = *sqcq__lane_at(lane, i);
+    take_in(engine, slot);
+  }
+  if (ready > 0) {
+    sqcq__spsc_note(&lane->ring, ready);
+    sqcq__lane_give_back(lane, ready);
+  }
+}
+
 void sqcq__turn_drain(struct sqcq_engine *engine)
 {
-  uint64_t work = sqcq__lanes_take_work(&engine->lanes);
-
-  while (work != 0) {
-    uint32_t index = (uint32_t)__builtin_ctzll(work);
-    struct sqcq__lane *lane = &engine->lanes.lanes[index];
-    uint32_t ready = sqcq__lane_ready(lane);
-
-    work &= work - 1;
-    /* What is committed from here on sets the bit again. */
-    for (uint32_t i = 0; i < ready; i++) {
-      struct sqcq__slot *slot = sqcq__requests_blank(&engine->io.requests);
-
-      SQCQ_ASSERT(slot != NULL); /* there is one for each credit */
-      slot->request = *sqcq__lane_at(lane, i);
-      take_in(engine, slot);
-    }
-    if (ready > 0) {
-      sqcq__spsc_note(&lane->ring, ready);
-      sqcq__lane_give_back(lane, ready);
-    }
-  }
+  for (uint64_t work = sqcq__lanes_take_work(&engine->lanes); work != 0; work &= work - 1)
+    drain_lane(engine, &engine->lanes.lanes[__builtin_ctzll(work)]);
+  for (uint64_t work = sqcq__own_take_work(&engine->own); work != 0; work &= work - 1)
+    for (uint32_t i = (uint32_t)__builtin_ctzll(work); i < engine->own.count; i += SQCQ__OWN_BITS)
+      drain_lane(engine, &engine->own.lanes[i].lane);
 }
 
 /* Where a file is read: its slot of the kernel's table, which it gets once it is read often. */
@@ -319,6 +321,7 @@ static bool has_work(struct sqcq_engine *engine)
   struct io_uring_cqe *cqe;
 
   return engine->io.hurry || sqcq__load_relaxed(&engine->lanes.work) != 0 ||
+         sqcq__load_relaxed(&engine->own.work) != 0 ||
          sqcq__load_relaxed(&engine->control.bits) != 0 || sqcq__ring_wants_enter(engine->ring) ||
          sqcq__ring_peek(engine->ring, &cqe, 1) > 0 || sqcq__ring_has_unsubmitted(engine->ring) ||
          (polls_device(engine) && engine->io.requests.flying_count > 0);
@@ -353,7 +356,8 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
   SQCQ_PROBE2(sleep, engine, timeout_ns);
   sqcq__sleeper_announce(&engine->sleeper); /* pair(sleep) announce */
   /* pair(sleep) look again */
-  if (!sqcq__lanes_have_work(&engine->lanes) && !sqcq__control_posted(&engine->control)) {
+  if (!sqcq__lanes_have_work(&engine->lanes) && !sqcq__own_have_work(&engine->own) &&
+      !sqcq__control_posted(&engine->control)) {
     if (outside) {
       error = sqcq__sleeper_poll(&engine->sleeper, timeout_ns);
       sqcq__sleeper_reset(&engine->sleeper);

@@ -78,6 +78,7 @@ static void create_with_field_out_of_range_is_refused(void **state)
       FIELD(requests_max, SQCQ_REQUESTS_MAX + 1, UINT32_MAX),
       FIELD(channels_max, 33, SQCQ_CHANNELS_MAX, UINT32_MAX), /* depth is 32 */
       FIELD(lanes_shared, SQCQ_LANES_SHARED_MAX + 1, UINT32_MAX),
+      FIELD(lanes_own, SQCQ_LANES_OWN_MAX + 1, UINT32_MAX),
       FIELD(lane_slots, 3, 255, SQCQ_LANE_SLOTS_MAX + 1, SQCQ_LANE_SLOTS_MAX * 2),
       FIELD(files_max, SQCQ_FILES_MAX + 1, UINT32_MAX),
       FIELD(files_fixed, SQCQ_FILES_FIXED_MAX + 1, UINT32_MAX),
@@ -159,6 +160,7 @@ static void create_with_each_limit_exactly_is_accepted(void **state)
       {offsetof(struct sqcq_engine_config, depth), SQCQ_DEPTH_MAX},
       {offsetof(struct sqcq_engine_config, lanes_shared), SQCQ_LANES_SHARED_MAX},
       {offsetof(struct sqcq_engine_config, lanes_shared), 1},
+      {offsetof(struct sqcq_engine_config, lanes_own), SQCQ_LANES_OWN_MAX},
       {offsetof(struct sqcq_engine_config, lane_slots), SQCQ_LANE_SLOTS_MAX},
       {offsetof(struct sqcq_engine_config, lane_slots), 1},
       {offsetof(struct sqcq_engine_config, requests_max), 1},

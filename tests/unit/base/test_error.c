@@ -19,7 +19,7 @@ static const struct {
     {ESTALE, "ESTALE"},   {EBUSY, "EBUSY"},         {EINVAL, "EINVAL"},
     {EDEADLK, "EDEADLK"}, {EPERM, "EPERM"},         {ENOSPC, "ENOSPC"},
     {ENOSYS, "ENOSYS"},   {ENOMEM, "ENOMEM"},       {EOPNOTSUPP, "EOPNOTSUPP"},
-    {EISDIR, "EISDIR"},   {ECANCELED, "ECANCELED"},
+    {EISDIR, "EISDIR"},   {ECANCELED, "ECANCELED"}, {EBADFD, "EBADFD"},
 };
 
 static void strerror_of_a_documented_error_names_it(void **state)

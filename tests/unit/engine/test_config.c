@@ -77,6 +77,7 @@ static void config_init_gives_the_documented_defaults(void **state)
   assert_int_equal(config.sqpoll_idle_ms, 10);
   assert_int_equal(config.sqpoll_cpu, 0);
   assert_int_equal(config.consumer_spin_ns, 0); /* consumers sleep at once */
+  assert_int_equal(config.lanes_own, 0);
 }
 
 static void config_init_of_null_does_nothing(void **state)
@@ -153,6 +154,7 @@ static void config_resolve_keeps_what_is_given(void **state)
       .sqpoll_idle_ms = 77,
       .sqpoll_cpu = 2,
       .consumer_spin_ns = UINT32_MAX,
+      .lanes_own = 5,
   };
   struct sqcq__config config = resolve(&given);
 
@@ -199,6 +201,7 @@ static void config_resolve_refuses_each_field_over_its_bound(void **state)
   CHECK_BOUND(requests_max, SQCQ_REQUESTS_MAX);
   CHECK_BOUND(channels_max, SQCQ_CHANNELS_MAX);
   CHECK_BOUND(lanes_shared, SQCQ_LANES_SHARED_MAX);
+  CHECK_BOUND(lanes_own, SQCQ_LANES_OWN_MAX);
   CHECK_BOUND(files_max, SQCQ_FILES_MAX);
   CHECK_BOUND(files_fixed, SQCQ_FILES_FIXED_MAX);
   CHECK_BOUND(pools_max, SQCQ_POOLS_MAX);

@@ -17,15 +17,11 @@ static void engine_parts_share_no_line(void **state)
     const char *name;
     size_t first, last;
   } parts[] = {
-      {"constants", LINE(config), END_LINE(tag)},
-      {"phase", LINE(phase), END_LINE(depth_left)},
-      {"control", LINE(control), END_LINE(control)},
-      {"sleeper", LINE(sleeper), END_LINE(sleeper)},
-      {"lanes", LINE(lanes), END_LINE(lanes)},
-      {"files", LINE(files), END_LINE(files)},
-      {"buffers", LINE(buffers), END_LINE(buffers)},
-      {"stats", LINE(stats), END_LINE(stats)},
-      {"io", LINE(io), END_LINE(io)},
+      {"constants", LINE(config), END_LINE(tag)},    {"phase", LINE(phase), END_LINE(depth_left)},
+      {"control", LINE(control), END_LINE(control)}, {"sleeper", LINE(sleeper), END_LINE(sleeper)},
+      {"lanes", LINE(lanes), END_LINE(lanes)},       {"own", LINE(own), END_LINE(own)},
+      {"files", LINE(files), END_LINE(files)},       {"buffers", LINE(buffers), END_LINE(buffers)},
+      {"stats", LINE(stats), END_LINE(stats)},       {"io", LINE(io), END_LINE(io)},
   };
 
   for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)

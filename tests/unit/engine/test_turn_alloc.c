@@ -39,6 +39,8 @@ static int make_engine(struct rig *rig)
 {
   struct sqcq_engine_config config = rig_config();
   struct sqcq_explanation why = {.error = 1};
+
+  config.lanes_own = 3;
   int error = sqcq_engine_create(&rig->engine, &config, &why);
 
   if (error < 0) {
