@@ -1,0 +1,141 @@
+/*
+ * Own lanes on the real ring, with an I/O thread that sleeps: producers with a lane each beside
+ * others that share, each waiting for its answer, so that a request that is not seen is a test that
+ * does not end.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "integration/fixture.h"
+
+#define PRODUCERS 4u /* two with lanes of their own, two without */
+#define READS (SANITIZED ? 200u : 1000u)
+
+static struct rig rig;
+static struct io_thread io;
+
+struct producer {
+  pthread_t thread;
+  sqcq_channel channel;
+  bool own;
+  int error; /* the first that was wrong */
+  uint32_t done;
+};
+
+static int setup(void **state)
+{
+  struct sqcq_engine_config config = rig_config();
+
+  config.idle = SQCQ_IDLE_SLEEP;
+  config.channels_max = PRODUCERS + 1;
+  config.requests_max = 128;
+  config.lanes_own = PRODUCERS;
+  config.lanes_shared = 2;
+  rig_make_with(&rig, &config, RIG_CAPACITY);
+  return 0;
+}
+
+/* One read and its answer. */
+static int round_trip(const struct producer *producer, sqcq_lane lane, uint64_t page)
+{
+  struct sqcq_completion completion;
+  struct sqcq_read read = {.file = rig.file,
+                           .channel = producer->channel,
+                           .offset = page * STAMP_PAGE,
+                           .user_data = page,
+                           .length = STAMP_PAGE};
+  int n = sqcq_buffer_acquire(rig.engine, rig.pool, &read.buffer, 1);
+
+  if (n != 1)
+    return n < 0 ? n : -EIO;
+  while ((n = producer->own ? sqcq_lane_request(rig.engine, lane, &read)
+                            : sqcq_request(rig.engine, &read)) == -EAGAIN)
+    (void)sched_yield(); /* shared lanes: both are held for a moment */
+  if (n < 0)
+    return n;
+  n = sqcq_channel_wait(rig.engine, producer->channel, &completion, 1, 1, SQCQ_FOREVER);
+  if (n != 1 || completion.user_data != page || completion.result != (int)STAMP_PAGE ||
+      !stamp_matches(completion.data, RIG_TAG, completion.offset, STAMP_PAGE))
+    return n < 0 ? n : -EIO;
+  return sqcq_buffer_release(rig.engine, &completion.buffer, 1) == 1 ? 0 : -EIO;
+}
+
+/* The lane is opened and closed now and then, and goes from hand to hand that way. */
+static void *produce(void *argument)
+{
+  struct producer *producer = argument;
+  sqcq_lane lane = {0};
+
+  for (uint32_t i = 0; i < READS && producer->error == 0; i++) {
+    if (producer->own && i % 16 == 0) {
+      if (i > 0)
+        producer->error = sqcq_lane_close(rig.engine, lane);
+      if (producer->error == 0)
+        producer->error = sqcq_lane_open(rig.engine, &lane);
+    }
+    if (producer->error == 0)
+      producer->error = round_trip(producer, lane, i % RIG_PAGES);
+    producer->done += producer->error == 0;
+  }
+  if (producer->own && producer->error == 0)
+    producer->error = sqcq_lane_close(rig.engine, lane);
+  return NULL;
+}
+
+static void lanes_beside_shared_ones_lose_no_request_and_no_wake(void **state)
+{
+  struct sqcq_channel_config config = {.size = sizeof(config), .capacity = RIG_CAPACITY};
+  struct producer producers[PRODUCERS] = {{0}};
+
+  io_thread_start(&io, rig.engine);
+  for (uint32_t i = 0; i < PRODUCERS; i++) {
+    producers[i].own = i % 2 == 0;
+    assert_ok(sqcq_channel_create(rig.engine, &config, &producers[i].channel));
+    assert_int_equal(pthread_create(&producers[i].thread, NULL, produce, &producers[i]), 0);
+  }
+  for (uint32_t i = 0; i < PRODUCERS; i++) {
+    assert_int_equal(pthread_join(producers[i].thread, NULL), 0);
+    assert_ok(producers[i].error);
+    assert_int_equal(producers[i].done, READS);
+  }
+  assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
+  assert_int_equal(pthread_join(io.thread, NULL), 0);
+  assert_ok(io.result);
+  struct sqcq_stats stats = rig_stats(&rig);
+  assert_int_equal(stats.accepted, PRODUCERS * READS);
+  assert_true(stats.sleeps > 0);
+  rig_read_rest(&rig, rig.channel);
+  rig_destroy(&rig);
+}
+
+/* One thread plays all roles: a request in the lane keeps it from sleeping. */
+static void lane_with_work_keeps_the_only_thread_awake(void **state)
+{
+  struct sqcq_completion completion;
+  sqcq_lane lane;
+
+  assert_ok(sqcq_lane_open(rig.engine, &lane));
+  for (uint64_t page = 0; page < 20; page++) {
+    struct sqcq_read read = rig_page(&rig, page);
+
+    assert_ok(sqcq_lane_request(rig.engine, lane, &read));
+    assert_count(sqcq_engine_wait(rig.engine, SQCQ_FOREVER), 1);
+    assert_count(sqcq_channel_poll(rig.engine, rig.channel, &completion, 1), 1);
+    rig_check_page(&completion);
+    assert_int_equal(completion.user_data, page);
+    rig_release(&rig, completion.buffer);
+  }
+  assert_ok(sqcq_lane_close(rig.engine, lane));
+  rig_end(&rig);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(lanes_beside_shared_ones_lose_no_request_and_no_wake, setup),
+      cmocka_unit_test_setup(lane_with_work_keeps_the_only_thread_awake, setup),
+  };
+
+  require_io_uring();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
