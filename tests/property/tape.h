@@ -5,6 +5,7 @@
  *   tape.h           steps, and what one run knows
  *   tape_model.h     the model, and what must hold after every step
  *   tape_produce.h   steps of producers: requests
+ *   tape_lanes.h     and through own lanes
  *   tape_own.h       and with what they have: files, buffers
  *   tape_engine.h    steps of set-up, of consumers and of the I/O thread
  *   tape_end.h       the simulated kernel's, and the end: stop, take the rest, destroy
@@ -41,6 +42,8 @@
 #define TAPE_BUFFERS 48u
 #define TAPE_REQUESTS 64u
 #define TAPE_WRAPS 4u
+#define TAPE_LANES 6u
+#define TAPE_LANES_OWN 3u /* the most that are configured */
 #define TAPE_BUFFER_SIZE 96u
 #define TAPE_MANY 40u /* more than accept.c handles at once */
 #define TAPE_GUARD 0xeeu
@@ -74,6 +77,10 @@ enum tape_op {
   TAPE_MOOD,
   TAPE_TIME,
   TAPE_CPU,
+  TAPE_LANE_OPEN,
+  TAPE_LANE_CLOSE,
+  TAPE_LANE_REQUEST,
+  TAPE_LANE_REQUEST_MANY,
   TAPE_OPS
 };
 
@@ -138,6 +145,11 @@ struct tape_buffer {
   uint32_t size;
 };
 
+struct tape_lane {
+  enum tape_state state;
+  sqcq_lane handle;
+};
+
 struct tape_request {
   bool pending;
   uint64_t user_data, offset;
@@ -177,13 +189,15 @@ struct tape {
   struct tape_buffer buffers[TAPE_BUFFERS];
   struct tape_request requests[TAPE_REQUESTS];
   struct tape_source sources[TAPE_SOURCES];
+  struct tape_lane lanes[TAPE_LANES];
   bool wraps[TAPE_WRAPS]; /* memory in use */
   uint64_t user_data;     /* of the last one accepted */
 
   uint32_t credits_left, depth_left, channels_left;
   uint32_t credits_coming, depth_coming, channels_coming; /* after the next turn */
-  uint32_t undrained; /* requests accepted since the last turn */
-  uint32_t pending;   /* accepted and not taken */
+  uint32_t undrained;                     /* requests accepted since the last turn */
+  uint32_t undrained_own[TAPE_LANES_OWN]; /* of these, by own lane, whoever had it */
+  uint32_t pending;                       /* accepted and not taken */
   uint64_t accepted, completed;
   uint64_t refused[SQCQ__REFUSED_KINDS];
   uint32_t files_late; /* removed after the last turn: nobody closes them but destroy */

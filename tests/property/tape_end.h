@@ -6,6 +6,7 @@
 #define SQCQ_TESTS_PROPERTY_TAPE_END_H
 
 #include "tape_engine.h"
+#include "tape_lanes.h"
 
 #define TAPE_TURNS_MAX 20000 /* to the end of a stop */
 #define TAPE_MS INT64_C(1000000)
@@ -101,7 +102,7 @@ static inline bool tape_destroy(struct tape *tape)
   if (!turned) {
     tape->stopping = tape->cancelling = true;
     if (sqcq__phase(tape->engine) != SQCQ__PHASE_CREATED) {
-      tape->undrained = 0;
+      tape_drained(tape);
       tape_channels_back(tape);
     }
   }
@@ -230,6 +231,12 @@ static inline bool tape_play(struct tape *tape, const struct tape_step *step)
     break;
   case TAPE_FILE_REMOVE:
     tape_file_remove(tape, r);
+    break;
+  case TAPE_LANE_OPEN:
+  case TAPE_LANE_CLOSE:
+  case TAPE_LANE_REQUEST:
+  case TAPE_LANE_REQUEST_MANY:
+    tape_play_lanes(tape, step);
     break;
   case TAPE_DESTROY:
     return !tape_destroy(tape);

@@ -224,7 +224,7 @@ static inline void tape_turned(struct tape *tape, int result, uint32_t unread, i
     tape_check(tape, result < 0 && result == may_fail, "no turn: %d", result);
     return;
   }
-  tape->undrained = 0;
+  tape_drained(tape);
   tape_channels_back(tape);
   tape_check(tape, now - unread == (result > 0 ? (uint32_t)result : 0), "%d, %u delivered", result,
              now - unread);

@@ -322,10 +322,11 @@ static inline void tape_count_refusal(struct tape *tape, int error)
     int error;
     enum sqcq__refusal kind;
   } kinds[] = {
-      {-EAGAIN, SQCQ__REFUSED_AGAIN}, {-EXFULL, SQCQ__REFUSED_FULL},
-      {-EPIPE, SQCQ__REFUSED_CLOSED}, {-ESHUTDOWN, SQCQ__REFUSED_STOPPING},
-      {-EBADF, SQCQ__REFUSED_FILE},   {-ESTALE, SQCQ__REFUSED_BUFFER},
-      {-EBUSY, SQCQ__REFUSED_BUFFER}, {-EINVAL, SQCQ__REFUSED_INVALID},
+      {-EAGAIN, SQCQ__REFUSED_AGAIN},   {-EXFULL, SQCQ__REFUSED_FULL},
+      {-EPIPE, SQCQ__REFUSED_CLOSED},   {-ESHUTDOWN, SQCQ__REFUSED_STOPPING},
+      {-EBADF, SQCQ__REFUSED_FILE},     {-ESTALE, SQCQ__REFUSED_BUFFER},
+      {-EBUSY, SQCQ__REFUSED_BUFFER},   {-EINVAL, SQCQ__REFUSED_INVALID},
+      {-EBADFD, SQCQ__REFUSED_INVALID},
   };
 
   for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)

@@ -52,6 +52,8 @@ static inline int tape_pick_buffer(const struct tape *tape, uint32_t r)
 struct tape_try {
   int channel, file, buffer; /* of the model; -1: a handle that never was one */
   int error;                 /* what is wrong besides, 0: nothing */
+  bool own;                  /* through an own lane */
+  int lane;                  /* that one; -1: likewise */
 };
 
 static inline uint64_t tape_offset(const struct tape *tape, int file, uint32_t r)
@@ -142,9 +144,24 @@ static inline void tape_spoil_read(struct tape *tape, uint32_t r, struct sqcq_re
   }
 }
 
-static inline uint32_t tape_lane_room(const struct tape *tape)
+/* Of the lane, or of all shared ones. */
+static inline uint32_t tape_lane_room(const struct tape *tape, const struct tape_try *try)
 {
-  return tape->config.lanes_shared * tape->config.lane_slots - tape->undrained;
+  uint32_t room = tape->config.lanes_shared * tape->config.lane_slots - tape->undrained;
+
+  if (try->own && try->lane >= 0)
+    return tape->config.lane_slots -
+           tape->undrained_own[sqcq__handle_index(tape->lanes[try->lane].handle.id)];
+  for (uint32_t i = 0; i < TAPE_LANES_OWN; i++)
+    room += tape->undrained_own[i];
+  return room;
+}
+
+/* A turn has taken them all in. */
+static inline void tape_drained(struct tape *tape)
+{
+  tape->undrained = 0;
+  memset(tape->undrained_own, 0, sizeof(tape->undrained_own));
 }
 
 /* What may be answered to it just now. */
@@ -162,7 +179,9 @@ static inline struct tape_errors tape_expect(const struct tape *tape, const stru
   tape_allow(&errors, file == NULL || file->state != TAPE_OPEN, -EBADF);
   tape_allow(&errors, buffer == NULL || buffer->owner == TAPE_STALE, -ESTALE);
   tape_allow(&errors, buffer != NULL && buffer->owner == TAPE_IN_FLIGHT, -EBUSY);
-  tape_allow(&errors, tape_lane_room(tape) == 0, -EAGAIN);
+  tape_allow(&errors, try->own && (try->lane < 0 || tape->lanes[try->lane].state != TAPE_OPEN),
+             -EBADFD);
+  tape_allow(&errors, tape_lane_room(tape, try) == 0, -EAGAIN);
   return errors;
 }
 
@@ -184,6 +203,8 @@ static inline void tape_accept(struct tape *tape, const struct sqcq_read *read,
   tape->channels[try->channel].pending++;
   tape->pending++;
   tape->undrained++;
+  if (try->own)
+    tape->undrained_own[sqcq__handle_index(tape->lanes[try->lane].handle.id)]++;
   tape->accepted++;
 }
 

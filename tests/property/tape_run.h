@@ -38,6 +38,10 @@ static const uint8_t tape_weights[TAPE_OPS] = {
     [TAPE_MOOD] = 6,
     [TAPE_TIME] = 12,
     [TAPE_CPU] = 8,
+    [TAPE_LANE_OPEN] = 14,
+    [TAPE_LANE_CLOSE] = 10,
+    [TAPE_LANE_REQUEST] = 50,
+    [TAPE_LANE_REQUEST_MANY] = 15,
 };
 
 static inline uint32_t tape_make(uint64_t seed, struct tape_step *steps)
@@ -132,6 +136,7 @@ static inline void tape_draw_config(struct tape *tape, struct rng *rng)
   config->channels_max = (uint32_t)rng_between(rng, 1, config->depth < 3 ? config->depth : 3);
   config->lanes_shared = (uint32_t)rng_between(rng, 1, 2);
   config->lane_slots = 1u << rng_below(rng, 3);
+  config->lanes_own = (uint32_t)rng_below(rng, TAPE_LANES_OWN + 1);
   config->files_max = (uint32_t)rng_between(rng, 1, 4);
   config->files_fixed = (uint32_t)rng_between(rng, 1, 4);
   config->pools_max = (uint32_t)rng_between(rng, 1, 3);
@@ -168,10 +173,10 @@ static inline void tape_set_up(struct tape *tape, struct rng *rng)
   tape->stop_limit = INT64_MAX;
   tape->fresh = true;
   tape->user_data = rng_next(rng);
-  tape_say(tape, "kernel %s%s, flags %u, depth %u, requests %u, channels %u, lanes %u of %u",
+  tape_say(tape, "kernel %s%s, flags %u, depth %u, requests %u, channels %u, lanes %u and %u of %u",
            tape->version, tape->unruly ? ", unruly" : "", tape->config.flags, tape->config.depth,
            tape->config.requests_max, tape->config.channels_max, tape->config.lanes_shared,
-           tape->config.lane_slots);
+           tape->config.lanes_own, tape->config.lane_slots);
   tape_say(tape, "files %u, fixed %u, pools %u, buffers %u, idle %u", tape->config.files_max,
            tape->config.files_fixed, tape->config.pools_max, tape->config.buffers_max,
            tape->config.idle);
