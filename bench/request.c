@@ -3,6 +3,7 @@
  *
  *   producers=solo   one thread, which turns the engine between the timed calls
  *   producers=N      N threads, each waiting for its answers on its own channel, and an I/O thread
+ *   lane=shared|own  by sqcq_request(), or each producer through a lane of its own
  *
  * A round is --batch reads: by sqcq_request() one by one, or by one sqcq_request_many(). Every
  * other round is timed as a whole, which gives the cost of a read; the others call by call,
@@ -21,12 +22,13 @@
 #include <unistd.h>
 
 #define BATCH_MAX 256u
-#define PRODUCERS_MAX 8u
+#define PRODUCERS_MAX 64u
 #define READ_BYTES 64u
 #define FILE_BYTES 4096u
 
 struct requester {
   alignas(128) sqcq_channel channel;
+  sqcq_lane lane;
   sqcq_buffer buffers[BATCH_MAX];
   struct sqcq_read reads[BATCH_MAX];
   struct bench_latency *per_read; /* picoseconds, by rounds without a refusal */
@@ -40,6 +42,7 @@ struct requester {
 static struct sqcq_engine *engine;
 static struct requester requesters[PRODUCERS_MAX];
 static bool many;
+static bool own;
 static int memory_file;
 
 static uint64_t reads_wanted = 1000000;
@@ -70,7 +73,8 @@ static bool request_one_by_one(struct requester *requester, bool each_call)
 
   for (uint32_t i = 0; i < batch;) {
     uint64_t start_ns = each_call ? bench_now() : 0;
-    int result = sqcq_request(engine, &requester->reads[i]);
+    int result = own ? sqcq_lane_request(engine, requester->lane, &requester->reads[i])
+                     : sqcq_request(engine, &requester->reads[i]);
 
     if (each_call)
       bench_latency_add(requester->per_call, bench_now() - start_ns);
@@ -92,7 +96,9 @@ static bool request_at_once(struct requester *requester, bool each_call)
 
   for (uint32_t done = 0; done < batch;) {
     uint64_t start_ns = each_call ? bench_now() : 0;
-    int result = sqcq_request_many(engine, requester->reads + done, batch - done);
+    int result =
+        own ? sqcq_lane_request_many(engine, requester->lane, requester->reads + done, batch - done)
+            : sqcq_request_many(engine, requester->reads + done, batch - done);
 
     if (each_call)
       bench_latency_add(requester->per_call, bench_now() - start_ns);
@@ -201,6 +207,9 @@ static void make_engine(uint32_t count)
   while (config.depth < count * batch)
     config.depth *= 2;
   config.channels_max = count;
+  config.requests_max = count * batch > config.requests_max ? count * batch : config.requests_max;
+  config.buffers_max = config.requests_max;
+  config.lanes_own = own ? count : 0;
   config.idle = idle;
   config.lanes_shared = lanes;
   if (spin_us)
@@ -235,6 +244,11 @@ static void make_requesters(uint32_t count)
     error = sqcq_channel_create(engine, &channel_config, &requester->channel);
     if (error)
       die("sqcq_channel_create", error);
+    if (own) {
+      error = sqcq_lane_open(engine, &requester->lane);
+      if (error)
+        die("sqcq_lane_open", error);
+    }
     for (uint32_t i = 0; i < batch; i++) {
       error = sqcq_buffer_acquire(engine, pool, &requester->buffers[i], 1);
       if (error < 0)
@@ -300,8 +314,10 @@ static bool print_line(uint32_t threads, const struct sqcq_stats *stats, bool ok
   }
   if (threads)
     snprintf(name, sizeof name, "%u", threads);
-  printf("bench=request call=%s producers=%s batch=%u ns_per_read=%.1f mean_ns_per_read=%.1f",
-         many ? "many" : "one", name, batch, (double)bench_latency_at(all->per_read, 0.5) / 1000,
+  printf("bench=request call=%s lane=%s producers=%s batch=%u ns_per_read=%.1f "
+         "mean_ns_per_read=%.1f",
+         many ? "many" : "one", own ? "own" : "shared", name, batch,
+         (double)bench_latency_at(all->per_read, 0.5) / 1000,
          all->per_read->count ? all->sum_ns / (double)all->per_read->count / batch : 0);
   printf(" call_p50_ns=%llu call_p99_ns=%llu call_p999_ns=%llu worst_call_ns=%llu clock_ns=%llu",
          (unsigned long long)bench_latency_at(all->per_call, 0.5),
@@ -345,7 +361,7 @@ static bool measure(uint32_t threads)
 
 int main(int argc, char **argv)
 {
-  static const uint32_t threads[] = {0, 1, 2, 8};
+  static const uint32_t threads[] = {0, 1, 2, 8, 64};
   const struct bench_flag flags[] = {
       BENCH_FLAG_WIDE("reads", &reads_wanted, 1, UINT64_C(1) << 40, "for each line, about"),
       BENCH_FLAG_NUMBER("batch", &batch, 1, BATCH_MAX, "reads of a round"),
@@ -364,8 +380,10 @@ int main(int argc, char **argv)
     bench_die("memfd", errno);
   for (int call = 0; call < 2; call++) {
     many = call;
-    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++)
-      ok &= measure(threads[i]);
+    for (size_t i = 0; i < 2 * (sizeof threads / sizeof *threads); i++) {
+      own = i % 2;
+      ok &= measure(threads[i / 2]);
+    }
   }
   if (fflush(stdout))
     bench_die("the lines cannot be written", errno);

@@ -83,7 +83,7 @@ tiny() {
       tiny_run "$1" "bench-$p" --file "$file" --verify 1 "${@:2}"
     done
     for f in "--solo 1" "--many 0" "--fixed 0 --files-fixed 0" "--idle sleep" "--idle busy" \
-      "--lanes 1 --lane-slots 2" "--min 1" "--min 64"; do
+      "--lanes 1 --lane-slots 2" "--own-lanes 1" "--own-lanes 1 --many 0" "--min 1" "--min 64"; do
       # shellcheck disable=SC2086 # a list
       tiny_run "$1" bench-sqcq --file "$file" --verify 1 "${@:2}" $f
     done

@@ -32,18 +32,22 @@ static inline void fill_read(struct sqcq_read *read, struct bench_request *reque
   read->user_data = (uintptr_t)request;
 }
 
-/* Hand in what is not refused; how many of the first ones that is, maybe none. */
-static uint32_t request_some(const struct sqcq_read *reads, uint32_t count)
+/* Hand in what is not refused; how many of the first ones that is, maybe none. lane {0}: a shared
+ * one. */
+static uint32_t request_some(sqcq_lane lane, const struct sqcq_read *reads, uint32_t count)
 {
+  bool own = lane.id != 0;
   uint32_t done = 0;
   int result = 0;
 
   if (options.many) {
-    result = sqcq_request_many(engine, reads, count);
+    result = own ? sqcq_lane_request_many(engine, lane, reads, count)
+                 : sqcq_request_many(engine, reads, count);
     if (result > 0)
       done = (uint32_t)result;
   } else {
-    while (done < count && (result = sqcq_request(engine, &reads[done])) == 0)
+    while (done < count && (result = own ? sqcq_lane_request(engine, lane, &reads[done])
+                                         : sqcq_request(engine, &reads[done])) == 0)
       done++;
   }
   if (result < 0 && result != -EAGAIN && result != -EXFULL)
@@ -53,10 +57,21 @@ static uint32_t request_some(const struct sqcq_read *reads, uint32_t count)
   return done;
 }
 
+static sqcq_lane open_lane(void)
+{
+  sqcq_lane lane = {0};
+  int error = options.own_lanes ? sqcq_lane_open(engine, &lane) : 0;
+
+  if (error)
+    die("sqcq_lane_open", error);
+  return lane;
+}
+
 static void produce(struct bench_producer *producer)
 {
   struct sqcq_read reads[BENCH_REQUESTS_MAX];
   struct bench_list batch;
+  sqcq_lane lane = open_lane();
 
   init_reads(reads, bench.batch);
   while (bench_producer_next(producer, &batch, true)) {
@@ -65,10 +80,10 @@ static void produce(struct bench_producer *producer)
 
     for (uint32_t i = 0; request; request = request->next)
       fill_read(&reads[i++], request, request->consumer);
-    done = request_some(reads, batch.count);
+    done = request_some(lane, reads, batch.count);
     while (done < batch.count) {
       sched_yield();
-      done += request_some(reads + done, batch.count - done);
+      done += request_some(lane, reads + done, batch.count - done);
     }
   }
 }
@@ -152,6 +167,7 @@ static void spawn_threads(void)
 /* ------------------------------------------------------------------------- */
 
 struct solo {
+  sqcq_lane lane;
   struct bench_streams streams;
   struct bench_taker taker;
   struct bench_request *idle[BENCH_REQUESTS_MAX];
@@ -164,6 +180,7 @@ struct solo {
 
 static void solo_init(struct solo *solo)
 {
+  solo->lane = open_lane();
   bench_streams_init(&solo->streams);
   bench_taker_init(&solo->taker);
   init_reads(solo->reads, bench.qd);
@@ -188,7 +205,7 @@ static void solo_request(struct solo *solo)
     }
   }
   if (solo->count) {
-    uint32_t done = request_some(solo->reads + solo->first, solo->count);
+    uint32_t done = request_some(solo->lane, solo->reads + solo->first, solo->count);
 
     solo->first += done;
     solo->count -= done;
@@ -297,6 +314,7 @@ int main(int argc, char **argv)
                         "shared lanes; 0: the library's default"),
       BENCH_FLAG_NUMBER("lane-slots", &options.lane_slots, 0, SQCQ_LANE_SLOTS_MAX,
                         "ring size of a lane, a power of two; 0: room for qd"),
+      BENCH_FLAG_CHOICE("own-lanes", &options.own_lanes, "0|1", "a lane for each producer"),
       BENCH_FLAG_CHOICE("many", &options.many, "0|1", "0: sqcq_request() one by one"),
       BENCH_FLAG_NUMBER("min", &options.min, 0, TAKE_MAX,
                         "completions a consumer waits for; 0: half a batch"),

@@ -41,6 +41,7 @@ static void make_engine(void)
   config.channels_max = channel_count;
   config.requests_max = bench.qd * channel_count;
   config.lanes_shared = options.lanes;
+  config.lanes_own = options.own_lanes ? bench.producers : 0;
   config.lane_slots = options.lane_slots ? options.lane_slots : power_of_two(bench.qd + 1);
   config.idle = options.idle;
   if (options.spin_us)

@@ -21,6 +21,7 @@ struct options {
   uint32_t depth;
   uint32_t lanes;
   uint32_t lane_slots;
+  uint32_t own_lanes;
   uint32_t many;
   uint32_t min;
   uint32_t features;

@@ -89,6 +89,7 @@ static void make_world(const struct plan *plan)
   world.plan.config.buffers_max = plan->buffers;
   world.plan.config.pools_max = 1;
   world.plan.config.files_max = FILES + 3;
+  world.plan.config.lanes_own = plan->own ? (plan->producers + 1) / 2 : 0;
   struct sqcq_explanation why = {.text = ""};
   if (sqcq_engine_create(&world.engine, &world.plan.config, &why) < 0)
     fail_msg("no engine: %s", why.text);
@@ -358,6 +359,21 @@ static void channels_come_and_go(void **state)
   }
 }
 
+static void own_lanes_go_from_hand_to_hand(void **state)
+{
+  FOR_ROUNDS
+  {
+    struct plan plan = random_plan();
+
+    plan.own = true;
+    if (world.round % 2 == 0) {
+      plan.quota = crowd_scaled(QUOTA / 20) / plan.producers;
+      plan.ending = STOP_DRAIN + (uint32_t)(world.round / 2 % 3);
+    }
+    play(&plan);
+  }
+}
+
 static void pipes_that_never_answer_hold_nobody_up(void **state)
 {
   FOR_ROUNDS
@@ -379,6 +395,7 @@ static void everything_at_once(void **state)
     struct plan plan = random_plan();
 
     plan.silent = plan.churn = plan.guest = plan.pauses = true;
+    plan.own = rng_percent(&seeded, 50);
     plan.ending = rng_percent(&seeded, 50) ? END_CANCEL : STOP_CANCEL + (uint32_t)(world.round % 2);
     deepen(&plan);
     plan.buffers += plan.capacity;
@@ -416,6 +433,7 @@ int main(void)
       cmocka_unit_test(files_come_and_go_while_they_are_read),
       cmocka_unit_test(stop_in_the_middle_answers_every_accepted_read),
       cmocka_unit_test(channels_come_and_go),
+      cmocka_unit_test(own_lanes_go_from_hand_to_hand),
       cmocka_unit_test(pipes_that_never_answer_hold_nobody_up),
       cmocka_unit_test(everything_at_once),
   };

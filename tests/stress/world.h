@@ -49,6 +49,7 @@ struct plan {
   bool pauses; /* consumers stop and resume */
   bool churn;  /* files are taken out and put in */
   bool guest;  /* channels are made and destroyed */
+  bool own;    /* some producers have lanes of their own, and others get them after them */
   bool silent; /* a channel full of reads that never answer */
 };
 
@@ -65,6 +66,7 @@ struct record {
 
 struct producer {
   _Alignas(128) struct record *records;
+  sqcq_lane lane; /* {0}: shared ones */
   uint64_t accepted;
   uint64_t refused[8]; /* by kind_of() */
 };

@@ -29,8 +29,14 @@ static inline bool hand_in(struct crowd_member *me, uint32_t who, const struct s
                            uint32_t count, uint32_t *accepted)
 {
   struct producer *producer = &world.producers[who];
-  int n = count == 1 && rng_percent(&me->rng, 50) ? sqcq_request(world.engine, reads)
-                                                  : sqcq_request_many(world.engine, reads, count);
+  bool one = count == 1 && rng_percent(&me->rng, 50);
+  int n;
+
+  if (producer->lane.id != 0)
+    n = one ? sqcq_lane_request(world.engine, producer->lane, reads)
+            : sqcq_lane_request_many(world.engine, producer->lane, reads, count);
+  else
+    n = one ? sqcq_request(world.engine, reads) : sqcq_request_many(world.engine, reads, count);
 
   *accepted = 0;
   if (n >= 0) {
@@ -47,6 +53,25 @@ static inline bool hand_in(struct crowd_member *me, uint32_t who, const struct s
     return false;
   (void)sched_yield();
   return true;
+}
+
+static inline void leave_lane(struct crowd_member *me, struct producer *producer)
+{
+  if (producer->lane.id == 0)
+    return;
+  crowd_check(me, sqcq_lane_close(world.engine, producer->lane) == 0);
+  crowd_check(me, sqcq_lane_close(world.engine, producer->lane) == -EBADFD);
+  producer->lane.id = 0;
+}
+
+/* Out of its lane, with requests in it, and into another one; or to the shared ones. */
+static inline void change_lane(struct crowd_member *me, struct producer *producer)
+{
+  leave_lane(me, producer);
+  if (rng_percent(&me->rng, 20))
+    return;
+  int error = sqcq_lane_open(world.engine, &producer->lane);
+  crowd_check(me, error == 0 || error == -ENOSPC || error == -ESHUTDOWN);
 }
 
 static inline void produce(struct crowd_member *me, uint32_t who)
@@ -79,6 +104,8 @@ static inline void produce(struct crowd_member *me, uint32_t who)
     for (uint32_t i = 0; i < count; i++)
       prepare(me, who, producer->accepted + i,
               world.channels[rng_below(&me->rng, world.plan.channels)], &reads[i]);
+    if (world.plan.own && rng_percent(&me->rng, 10))
+      change_lane(me, producer);
     if (world.plan.churn && rng_percent(&me->rng, 20))
       (void)sched_yield(); /* what was chosen may be gone */
     going = hand_in(me, who, reads, count, &accepted);
@@ -88,6 +115,7 @@ static inline void produce(struct crowd_member *me, uint32_t who)
   }
   for (uint32_t i = 0; i < held; i++)
     release(me, reads[i].buffer);
+  leave_lane(me, producer);
   if (atomic_fetch_sub(&world.producing, 1) == 1 && world.plan.ending <= END_CANCEL)
     stop_all(me);
 }
