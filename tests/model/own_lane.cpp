@@ -8,6 +8,7 @@
 //  V=10 fences in place of sequentially consistent flags     PASS   V=11 V=10, membarrier for the producer's     PASS
 //  V=12 drain, then take, no drain after                     FAIL   V=13 the work bit by a relaxed RMW           FAIL
 //  V=14 V=8, and the bit set again by whoever takes the lane PASS   (With V=0 a relaxed "outside" passes too: relacy lets no store overtake the RMW before it. A processor may.)
+//  V=15 the work bit only set where it is clear              FAIL
 #include <relacy/relacy.hpp>
 using namespace rl;
 #ifndef V
@@ -30,7 +31,7 @@ struct T : test_suite<T, 3> {
     if(V==10) atomic_thread_fence(mo_seq_cst,$);
     if(!closed($).load(V==3||FENCES?mo_relaxed:mo_seq_cst)){
       int t=next($);
-      if(t-head($).load(mo_acquire)<SLOTS){ slot[t%SLOTS]($)=p; next($)=t+1; tail($).store(t+1,mo_release); if(!AFTER) work($).fetch_or(1,V==13?mo_relaxed:mo_seq_cst); accepted[p]++; if(over) late=true; } }
+      if(t-head($).load(mo_acquire)<SLOTS){ slot[t%SLOTS]($)=p; next($)=t+1; tail($).store(t+1,mo_release); if(!AFTER&&(V!=15||!work($).load(mo_relaxed))) work($).fetch_or(1,V==13?mo_relaxed:mo_seq_cst); accepted[p]++; if(over) late=true; } }
     inside($).store(0, V==5?mo_relaxed:mo_release);
     if(AFTER) work($).fetch_or(1,mo_seq_cst); }
   int h;
