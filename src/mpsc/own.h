@@ -83,6 +83,7 @@ static inline int sqcq__own_find(const struct sqcq__own *own, uint64_t handle,
 /* The lane's producer: outside again. */
 static inline void sqcq__own_leave(struct sqcq__own_lane *lane)
 {
+  SQCQ_ASSERT(sqcq__load_relaxed(&lane->lane.claim) == SQCQ__CLAIM_HELD); /* relaxed: our own */
   sqcq__store_release(&lane->lane.claim, SQCQ__CLAIM_FREE); /* pair(gate-left) release */
 }
 
@@ -115,6 +116,7 @@ static inline void sqcq__own_publish(struct sqcq__own *own, struct sqcq__own_lan
 {
   uint64_t bit = UINT64_C(1) << (uint32_t)(lane - own->lanes) % SQCQ__OWN_BITS;
 
+  SQCQ_ASSERT(sqcq__load_relaxed(&lane->lane.claim) == SQCQ__CLAIM_HELD); /* relaxed: our own */
   sqcq__lane_commit(&lane->lane);
   sqcq__or_seq(&own->work, bit); /* pair(work) release; pair(sleep) publish */
 }

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #endif
 #include "integration/fixture.h"
+#include "support/rng.h"
 
 #define PRODUCERS 4u /* two with lanes of their own, two without */
 #define READS (SANITIZED ? 200u : 1000u)
@@ -53,7 +54,7 @@ static int round_trip(const struct producer *producer, sqcq_lane lane, uint64_t 
     (void)sched_yield(); /* shared lanes: both are held for a moment */
   if (n < 0)
     return n;
-  n = sqcq_channel_wait(rig.engine, producer->channel, &completion, 1, 1, SQCQ_FOREVER);
+  n = sqcq_channel_wait(rig.engine, producer->channel, &completion, 1, 1, TEST_SOON_NS);
   if (n != 1 || completion.user_data != page || completion.result != (int)STAMP_PAGE ||
       !stamp_matches(completion.data, RIG_TAG, completion.offset, STAMP_PAGE))
     return n < 0 ? n : -EIO;
@@ -80,6 +81,41 @@ static void *produce(void *argument)
   if (producer->own && producer->error == 0)
     producer->error = sqcq_lane_close(rig.engine, lane);
   return NULL;
+}
+
+/* One alone, so that nobody else's wake makes up for one that is lost; and at every moment of the
+ * I/O thread's going to sleep. */
+static void *produce_alone(void *argument)
+{
+  struct producer *producer = argument;
+  struct rng rng;
+  sqcq_lane lane;
+
+  rng_seed(&rng, 0xa10e);
+  producer->error = sqcq_lane_open(rig.engine, &lane);
+  for (uint32_t i = 0; i < 3 * READS && producer->error == 0; i++) {
+    for (uint64_t steps = rng_below(&rng, 4000); steps > 0; steps--)
+      (void)sqcq__load_relaxed(&rig.engine->phase);
+    producer->error = round_trip(producer, lane, i % RIG_PAGES);
+    producer->done += producer->error == 0;
+  }
+  return NULL;
+}
+
+static void lane_of_the_only_producer_always_wakes_the_io_thread(void **state)
+{
+  struct producer producer = {.channel = rig.channel, .own = true};
+
+  io_thread_start(&io, rig.engine);
+  assert_int_equal(pthread_create(&producer.thread, NULL, produce_alone, &producer), 0);
+  assert_int_equal(pthread_join(producer.thread, NULL), 0);
+  assert_ok(producer.error);
+  assert_int_equal(producer.done, 3 * READS);
+  assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
+  assert_int_equal(pthread_join(io.thread, NULL), 0);
+  assert_ok(io.result);
+  rig_read_rest(&rig, rig.channel);
+  rig_destroy(&rig);
 }
 
 static void lanes_beside_shared_ones_lose_no_request_and_no_wake(void **state)
@@ -133,6 +169,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(lanes_beside_shared_ones_lose_no_request_and_no_wake, setup),
+      cmocka_unit_test_setup(lane_of_the_only_producer_always_wakes_the_io_thread, setup),
       cmocka_unit_test_setup(lane_with_work_keeps_the_only_thread_awake, setup),
   };
 
