@@ -20,6 +20,9 @@
 /* So many reads share one claim and one step on each credit word. */
 #define CHUNK 32u
 
+/* Shared by both kinds of lanes, and a call less for each chunk all the same. */
+#define IN_PLACE static inline __attribute__((always_inline))
+
 /* The credits of one channel within a chunk. */
 struct credits {
   uint64_t channel;
@@ -132,8 +135,8 @@ static int put(struct sqcq_engine *engine, const struct sqcq_read *read, int64_t
 
 /* As many of the chunk as this lane, the credits and the buffers take, from *done on. 0 where the
  * lane is full or all are in, else the error of the read at *done. */
-static int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqcq__lane *lane,
-                     uint32_t *done)
+IN_PLACE int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqcq__lane *lane,
+                       uint32_t *done)
 {
   for (; *done < chunk->count; ++*done) {
     struct credits *credits = &chunk->credits[chunk->credits_of[*done]];
@@ -154,7 +157,7 @@ static int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqc
 }
 
 /* Check the reads and take their credits. What is left of the chunk: fewer where *error says why. */
-static uint32_t prepare(struct sqcq_engine *engine, struct chunk *chunk, int *error)
+IN_PLACE uint32_t prepare(struct sqcq_engine *engine, struct chunk *chunk, int *error)
 {
   int checked = 0;
 
