@@ -24,6 +24,7 @@ target_compile_options(sqcq_warnings INTERFACE
   -Wwrite-strings
   $<$<C_COMPILER_ID:GNU>:-Wduplicated-branches;-Wduplicated-cond;-Wlogical-op>
   $<$<C_COMPILER_ID:Clang>:-Wno-string-conversion> # SQCQ_ASSERT(!"why")
+  $<$<C_COMPILER_ID:Clang>:-Wno-gnu-zero-variadic-macro-arguments> # <sys/sdt.h>
   $<$<BOOL:${SQCQ_WERROR}>:-Werror>)
 
 add_library(sqcq_instrumentation INTERFACE)
