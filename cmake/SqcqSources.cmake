@@ -25,6 +25,7 @@ set(SQCQ_SOURCES
   src/engine/engine.c
   src/engine/features.c
   src/engine/files.c
+  src/engine/hints.c
   src/engine/histogram.c
   src/engine/pools.c
   src/engine/prep.c

@@ -27,8 +27,10 @@
  *   Lock-free some producer always makes progress: one that is stopped inside
  *             sqcq_request() holds at most one lane and the credits of its batch.
  *             No call spins waiting for another thread.
- *   Kernel's  a file system that blocks inside io_uring_enter (FUSE with direct I/O) stops
- *   part      the I/O thread; reads that need a kernel worker wait for one that is free.
+ *   Kernel's  a file system that blocks inside io_uring_enter (FUSE with direct I/O) stops the I/O
+ *   part      thread: read it with SQCQ_READ_ASYNC. To ask which file system it is (statfs) may
+ *             itself block there, so sqcq does not. Reads that need a kernel worker wait for one
+ *             that is free.
  *   Order     none is promised, not even between two requests of one thread. Keep
  *             one read in flight for a stream whose order matters.
  *   Memory    after set-up (create, pool_create, channel_create) no call allocates.
@@ -54,9 +56,11 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define SQCQ_EXPORT __attribute__((visibility("default")))
 #define SQCQ_MUST_USE __attribute__((warn_unused_result))
+#define SQCQ_EXTENSION __extension__ /* unnamed unions, for C99 */
 #else
 #define SQCQ_EXPORT
 #define SQCQ_MUST_USE
+#define SQCQ_EXTENSION
 #endif
 
 #ifdef __cplusplus
@@ -79,6 +83,7 @@ extern "C" {
 #define SQCQ_FILES_FIXED_MAX 32768u /* the smallest limit of the kernels supported (5.10) */
 #define SQCQ_POOLS_MAX 1024u
 #define SQCQ_BUFFERS_MAX 1048576u
+#define SQCQ_VECTOR_MAX 64u         /* buffers of one vectored read */
 #define SQCQ_LENGTH_MAX 0x7ffff000u /* the kernel's own limit of one read */
 
 /* An offset: read at the descriptor's own position (pipes, sockets, eventfd, ...). */
@@ -102,6 +107,18 @@ enum sqcq_idle {
   SQCQ_IDLE_SLEEP = 1,      /* sleep at once: least CPU while little is to be done */
   SQCQ_IDLE_BUSY = 2        /* never sleep: a CPU of its own, and nobody else on it */
 };
+
+/* sqcq_read.flags. What this kernel or engine does not have is refused with -EOPNOTSUPP, see
+ * sqcq_engine_features(); to what the file does not have the kernel says so in the completion. Not
+ * together: NOWAIT and ASYNC; WILLNEED and DONTNEED; one of these two and any other but ASYNC. */
+#define SQCQ_READ_NOWAIT (1u << 0)    /* only what is there; else the kernel's -EAGAIN */
+#define SQCQ_READ_DONTCACHE (1u << 1) /* leave nothing in the page cache (6.14; RWF_DONTCACHE) */
+#define SQCQ_READ_ASYNC (1u << 2)     /* by a worker of the kernel from the start; not IOPOLL */
+/* No reads, but posix_fadvise(2) of offset and length (0: to the end): result 0, no buffer ({0}),
+ * no ioprio; not IOPOLL. */
+#define SQCQ_READ_WILLNEED (1u << 3)
+#define SQCQ_READ_DONTNEED (1u << 4)
+#define SQCQ_READ_VECTOR (1u << 5) /* into all of `buffers`, one after the other; see vectors_max */
 
 /* sqcq_engine_stop(): what becomes of accepted requests. */
 enum sqcq_stop_mode {
@@ -137,6 +154,10 @@ enum sqcq_stage {
 
 /* Eight for each power of two, up to 2^41 ns (37 minutes); the last takes all beyond. */
 #define SQCQ_HISTOGRAM_BUCKETS 312u
+
+/* sqcq_completion.flags: what it was. */
+#define SQCQ_COMPLETION_VECTOR (1u << 6) /* several buffers: see sqcq_completion_buffers() */
+#define SQCQ_COMPLETION_ADVICE (1u << 7) /* WILLNEED or DONTNEED: no buffer, data NULL */
 
 /* ------------------------------------------------------------------------- */
 /* Types                                                                     */
@@ -192,6 +213,15 @@ struct sqcq_engine_config {
   /* Own lanes open at once, to SQCQ_LANES_OWN_MAX; see sqcq_lane_open(). Each is of lane_slots
    * requests, 64 bytes a request, taken at creation. 0: none */
   uint32_t lanes_own;
+  /* Buffers that one SQCQ_READ_VECTOR may have, to SQCQ_VECTOR_MAX; 16 bytes each for each place of
+   * the depth. 0: there are no such reads. */
+  uint32_t vectors_max;
+  /* Threads that the kernel may start for what it cannot do at once: for regular files and block
+   * devices, and for all else. They hold for all rings of the I/O thread, also later ones, and on
+   * some kernels for each NUMA node. Before 5.15 there is no such bound, and
+   * sqcq_engine_features() says so. To INT32_MAX. 0: as the kernel likes. */
+  uint32_t io_workers_bounded;
+  uint32_t io_workers_unbounded;
 };
 
 /* Why sqcq_engine_create() refused, in words for a log. */
@@ -231,19 +261,24 @@ struct sqcq_pool_config {
   uint64_t buffer_size; /* bytes of each, 1 to SQCQ_LENGTH_MAX */
 };
 
-/* One read. Copied by sqcq_request(). */
+/* One read. Copied by sqcq_request(), with what `buffers` points to. */
 struct sqcq_read {
   sqcq_file file;
-  sqcq_buffer buffer;     /* yours; the engine's from acceptance until its completion is taken */
+  SQCQ_EXTENSION union {
+    sqcq_buffer buffer; /* yours; the engine's from acceptance until its completion is taken */
+    const sqcq_buffer *buffers; /* SQCQ_READ_VECTOR: buffer_count of them, of any pools, wrapped */
+  };
   sqcq_channel channel;   /* where the completion goes */
   uint64_t offset;        /* bytes from the file's start, to INT64_MAX, or SQCQ_OFFSET_CURRENT */
   uint64_t user_data;     /* yours */
-  uint32_t length;        /* bytes, from 1; buffer_offset + length <= the buffer's size */
-  uint32_t buffer_offset; /* where in the buffer the bytes go */
-  uint32_t flags;         /* 0: none is defined yet */
-  uint16_t ioprio;        /* 0: not used yet */
-  uint16_t reserved;      /* 0 */
-  uint64_t deadline_ns;   /* 0: not used yet */
+  uint32_t length;        /* bytes, from 1; buffer_offset + length <= size of the buffer(s) */
+  uint32_t buffer_offset; /* where in the (first) buffer the bytes go */
+  uint32_t flags;         /* SQCQ_READ_* */
+  /* As ioprio_set(2) has it, class << 13 | level; 0: the I/O thread's own. To class 1, real time,
+   * without CAP_SYS_ADMIN or CAP_SYS_NICE, the completion says -EPERM. */
+  uint16_t ioprio;
+  uint16_t buffer_count; /* SQCQ_READ_VECTOR: 1 (a plain read) to vectors_max; else 0 */
+  uint64_t deadline_ns;  /* 0: not used yet */
 };
 
 /* One answer: a cache line. Everything but result, flags and data is the request's. */
@@ -269,7 +304,7 @@ struct sqcq_stats {
   uint64_t refused_stopping;   /* -ESHUTDOWN */
   uint64_t refused_file;       /* -EBADF */
   uint64_t refused_buffer;     /* -ESTALE and -EBUSY */
-  uint64_t refused_invalid;    /* -EINVAL, and -EBADFD of sqcq_lane_request() */
+  uint64_t refused_invalid;    /* -EINVAL, -EOPNOTSUPP, and -EBADFD of sqcq_lane_request() */
   uint64_t refused_no_buffers; /* -ENOBUFS of sqcq_buffer_acquire() */
   uint64_t submitted;          /* reads handed to the kernel */
   uint64_t completed;          /* completions put into channels */
@@ -355,7 +390,8 @@ SQCQ_EXPORT void sqcq_engine_config_init(struct sqcq_engine_config *config);
  * may be NULL.
  * Thread:   any.
  * Blocks:   never.   Syscalls: io_uring_setup (again with fewer flags where the kernel
- *           refuses some), io_uring_register, eventfd2, mmap, getrlimit; where it fails it reads
+ *           refuses some), io_uring_register, eventfd2, mmap, getrlimit; preadv2 of another
+ *           eventfd and close, to try a flag; where it fails it reads
  *           /proc/sys/kernel/io_uring_disabled.
  * Owns:     *engine is yours until sqcq_engine_destroy().
  * Returns:  0
@@ -578,7 +614,9 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_buffer_unwrap(struct sqcq_engine *engine, sqc
  *           -EBUSY       buffer in flight
  *           -ESHUTDOWN   engine stopping or stopped
  *           -EINVAL      NULL; length 0, over SQCQ_LENGTH_MAX or beyond the buffer; offset over
- *                        INT64_MAX; a field not 0 that must be; another engine's handle
+ *                        INT64_MAX; a field not 0 that must be; another engine's handle; flags
+ *                        that do not go together; no such ioprio; more buffers than vectors_max
+ *           -EOPNOTSUPP  a flag that this kernel or engine does not have
  *           On any error nothing has changed. What only the kernel can judge (O_DIRECT alignment,
  *           offsets beyond the device) arrives as the completion's result.
  */
@@ -649,6 +687,22 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_lane_request(struct sqcq_engine *engine, sqcq
  */
 SQCQ_EXPORT SQCQ_MUST_USE int sqcq_lane_request_many(struct sqcq_engine *engine, sqcq_lane lane,
                                                      const struct sqcq_read *reads, uint32_t count);
+
+/*
+ * The buffers of a completion just taken, in the order of the read, up to `max`: all that it named,
+ * also those that got no byte. `result` bytes are in them, from buffer_offset of the first on. A
+ * short read is continued with a new one: its buffers from the one where the bytes ended, and
+ * buffer_offset where in it. Ask before one of them is released or requested again.
+ * Thread:   the completion's owner.   Blocks: never.   Syscalls: none.
+ * Returns:  how many there are (1 without SQCQ_COMPLETION_VECTOR, 0 with _ADVICE); more than max:
+ *           ask again with more room; buffers may be NULL with max 0
+ *           -ESTALE      one has been released
+ *           -EBUSY       one is in flight again
+ *           -EINVAL      NULL, or another engine's completion
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_completion_buffers(struct sqcq_engine *engine,
+                                                      const struct sqcq_completion *completion,
+                                                      sqcq_buffer *buffers, uint32_t max);
 
 /*
  * Stop: refuse every request from now on with -ESHUTDOWN, answer the accepted ones, then end

@@ -30,7 +30,7 @@ static const struct {
     {ENOSPC, "a bound given at creation is reached (ENOSPC)"},
     {ENOSYS, "this kernel has no io_uring, or a seccomp filter hides it (ENOSYS)"},
     {ENOMEM, "out of memory, or RLIMIT_MEMLOCK is too small (ENOMEM)"},
-    {EOPNOTSUPP, "this mode cannot work here (EOPNOTSUPP)"},
+    {EOPNOTSUPP, "this mode or hint cannot work here (EOPNOTSUPP)"},
     {EISDIR, "a directory cannot be read (EISDIR)"},
     {ECANCELED, "cancelled (ECANCELED)"},
 };

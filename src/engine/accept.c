@@ -50,13 +50,20 @@ static int check_channel(const struct sqcq_engine *engine, uint64_t handle)
 
 static int check_read(const struct sqcq_engine *engine, const struct sqcq_read *read)
 {
-  if (read->length == 0 || read->length > SQCQ_LENGTH_MAX || read->flags != 0 ||
-      read->ioprio != 0 || read->reserved != 0 || read->deadline_ns != 0 ||
+  int error = 0;
+
+  if ((read->length == 0 && (read->flags & SQCQ__READ_ADVICE) == 0) ||
+      read->length > SQCQ_LENGTH_MAX || read->deadline_ns != 0 ||
       (read->offset > INT64_MAX && read->offset != SQCQ_OFFSET_CURRENT))
     return -EINVAL;
-  int error = check_channel(engine, read->channel.id);
+  if ((read->flags | read->ioprio | read->buffer_count) != 0)
+    error = sqcq__hints_check(engine, read);
+  if (error == 0)
+    error = check_channel(engine, read->channel.id);
   if (error == 0)
     error = sqcq__files_check(&engine->files, read->file.id);
+  if (error == 0 && (read->flags & SQCQ__READ_BUFFERS) != 0)
+    return (read->flags & SQCQ_READ_VECTOR) != 0 ? sqcq__vector_check(&engine->buffers, read) : 0;
   if (error == 0)
     error = sqcq__buffer_check(&engine->buffers, read->buffer.id);
   if (error < 0)
@@ -108,26 +115,54 @@ static void give_back_credits(struct sqcq_engine *engine, struct chunk *chunk)
                               chunk->credits[i].held);
 }
 
+/* The buffers of a vectored read, or none for advice. *handle: what stands for them. */
+static int put_buffers(struct sqcq_engine *engine, const struct sqcq_read *read, uint64_t *handle,
+                       enum sqcq__request_op *op)
+{
+  if ((read->flags & SQCQ_READ_VECTOR) == 0) {
+    *op = SQCQ__REQUEST_ADVICE;
+    *handle = 0;
+    return 0;
+  }
+  *handle = sqcq__handle_retag(read->buffers[0].id,
+                               sqcq__buffer_at(&engine->buffers, read->buffers[0].id)->pool);
+  /* One buffer makes a plain read, with all that is good for it. */
+  *op = read->buffer_count > 1 ? SQCQ__REQUEST_VECTOR : SQCQ__REQUEST_READ;
+  return sqcq__vector_give(&engine->buffers, read);
+}
+
 /* One read into the slot reserved; its buffer is the engine's from here on. */
 static int put(struct sqcq_engine *engine, const struct sqcq_read *read, int64_t now,
                struct sqcq__request *slot)
 {
-  struct sqcq__buffer *buffer = sqcq__buffer_at(&engine->buffers, read->buffer.id);
+  enum sqcq__request_op op = SQCQ__REQUEST_READ;
+  uint64_t handle = read->buffer.id;
 
-  if (!sqcq__buffer_step(buffer, read->buffer.id, SQCQ__BUFFER_OWNED, SQCQ__BUFFER_IN_FLIGHT)) {
-    int error = sqcq__buffer_check(&engine->buffers, read->buffer.id);
-    return error < 0 ? error : -EBUSY;
+  if ((read->flags & SQCQ__READ_BUFFERS) == 0) {
+    struct sqcq__buffer *buffer = sqcq__buffer_at(&engine->buffers, handle);
+
+    if (!sqcq__buffer_step(buffer, handle, SQCQ__BUFFER_OWNED, SQCQ__BUFFER_IN_FLIGHT)) {
+      int error = sqcq__buffer_check(&engine->buffers, handle);
+      return error < 0 ? error : -EBUSY;
+    }
+    sqcq__owner_give(&buffer->owner, buffer->memory, buffer->size);
+    handle = sqcq__handle_retag(handle, buffer->pool);
+  } else {
+    int error = put_buffers(engine, read, &handle, &op);
+    if (error < 0)
+      return error;
   }
-  sqcq__owner_give(&buffer->owner, buffer->memory, buffer->size);
   *slot = (struct sqcq__request){
       .file = sqcq__handle_retag(read->file.id, sqcq__handle_index(read->channel.id)),
-      .buffer = sqcq__handle_retag(read->buffer.id, buffer->pool),
+      .buffer = handle,
       .offset = read->offset,
       .user_data = read->user_data,
       .accepted_ns = (uint64_t)now,
       .length = read->length,
       .buffer_offset = read->buffer_offset,
-      .op = SQCQ__REQUEST_READ,
+      .ioprio = read->ioprio,
+      .op = (uint8_t)op,
+      .hints = (uint8_t)read->flags,
   };
   SQCQ_PROBE4(request, engine, sqcq__handle_index(read->channel.id), read->user_data, read->length);
   return 0;

@@ -205,6 +205,23 @@ int sqcq_buffer_unwrap(struct sqcq_engine *engine, sqcq_buffer buffer)
   return engine == NULL ? -EINVAL : sqcq__buffers_unwrap(&engine->buffers, buffer.id);
 }
 
+int sqcq_completion_buffers(struct sqcq_engine *engine, const struct sqcq_completion *completion,
+                            sqcq_buffer *buffers, uint32_t max)
+{
+  if (engine == NULL || completion == NULL || (buffers == NULL && max > 0))
+    return -EINVAL;
+  if ((completion->flags & SQCQ_COMPLETION_ADVICE) != 0)
+    return 0;
+  if ((completion->flags & SQCQ_COMPLETION_VECTOR) != 0)
+    return sqcq__vector_list(&engine->buffers, completion->buffer.id, buffers, max);
+  int error = sqcq__buffer_check(&engine->buffers, completion->buffer.id);
+  if (error < 0)
+    return error;
+  if (max > 0)
+    buffers[0] = completion->buffer;
+  return 1;
+}
+
 int sqcq_request(struct sqcq_engine *engine, const struct sqcq_read *read)
 {
   int accepted = sqcq_request_many(engine, read, 1);

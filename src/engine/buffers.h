@@ -48,6 +48,9 @@ struct sqcq__buffer {
   uint32_t size;
   unsigned char *memory;
   uint32_t pool; /* index, or SQCQ__POOL_WRAPPED */
+  /* W: whoever has it IN_FLIGHT; the next one's handle in a chain, 0: the last: see hints.h.
+   * Atomic for those who look at what is theirs no more; relaxed. */
+  _Atomic uint64_t next;
   struct sqcq__owner owner;
 };
 

@@ -155,6 +155,14 @@ int sqcq__config_resolve(const struct sqcq_engine_config *given, struct sqcq__co
   if (user->sqpoll_cpu < 0)
     return refuse(why, "sqpoll_cpu", (uint64_t)(int64_t)user->sqpoll_cpu, "a CPU + 1, or 0", 0);
 
+  if (user->vectors_max > SQCQ_VECTOR_MAX)
+    return refuse(why, "vectors_max", user->vectors_max, "0 to SQCQ_VECTOR_MAX", SQCQ_VECTOR_MAX);
+  if (user->io_workers_bounded > INT32_MAX)
+    return refuse(why, "io_workers_bounded", user->io_workers_bounded, "0 to INT32_MAX", INT32_MAX);
+  if (user->io_workers_unbounded > INT32_MAX)
+    return refuse(why, "io_workers_unbounded", user->io_workers_unbounded, "0 to INT32_MAX",
+                  INT32_MAX);
+
   config->sq_entries = sqcq__pow2_ceil(user->depth + SQCQ__OWN_OPS_MAX);
   /* A read and its cancel for each place of the depth: the CQ cannot overflow. */
   config->cq_entries = sqcq__pow2_ceil(2 * user->depth + SQCQ__OWN_OPS_MAX);

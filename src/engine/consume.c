@@ -33,6 +33,10 @@ static uint32_t take(struct sqcq_engine *engine, struct sqcq__channel *channel,
   for (uint32_t i = 0; i < n; i++) {
     struct sqcq__buffer *buffer = sqcq__buffer_at(&engine->buffers, out[i].buffer.id);
 
+    if ((out[i].flags & (SQCQ_COMPLETION_VECTOR | SQCQ_COMPLETION_ADVICE)) != 0) {
+      sqcq__vector_take(&engine->buffers, out[i].buffer.id); /* {0}: none */
+      continue;
+    }
     sqcq__owner_take(&buffer->owner, buffer->memory, buffer->size);
     bool mine =
         sqcq__buffer_step(buffer, out[i].buffer.id, SQCQ__BUFFER_IN_FLIGHT, SQCQ__BUFFER_OWNED);

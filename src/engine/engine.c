@@ -111,6 +111,7 @@ static void free_parts(struct sqcq_engine *engine)
   sqcq__relay_fini(&engine->relay);
   for (uint32_t i = 0; engine->channels != NULL && i < engine->config.user.channels_max; i++)
     sqcq__channel_fini(&engine->channels[i]);
+  sqcq__mem_free(engine->io.iovecs);
   sqcq__mem_free(engine->channels);
   sqcq__mem_free(engine->histograms);
   sqcq__mem_free(engine);
@@ -142,12 +143,32 @@ static int make_tables(struct sqcq_engine *engine)
   if (error == 0)
     error = sqcq__requests_init(&engine->io.requests, user->requests_max, user->channels_max,
                                 user->depth);
+  if (error == 0 && user->vectors_max > 0) {
+    engine->io.iovecs =
+        sqcq__mem_new((size_t)user->depth * user->vectors_max, sizeof(*engine->io.iovecs));
+    error = engine->io.iovecs == NULL ? -ENOMEM : 0;
+  }
   if (error == 0)
     error = sqcq__relay_init(&engine->relay, engine->channels, user->channels_max);
   if (error == 0)
     error =
         sqcq__router_init(&engine->io.router, &engine->relay, engine->channels, user->channels_max);
   return error;
+}
+
+/* The flags of reads that work on this engine. */
+static uint32_t read_flags(const struct sqcq_engine *engine)
+{
+  uint32_t flags = SQCQ_READ_NOWAIT;
+
+  if (engine->config.user.vectors_max > 0)
+    flags |= SQCQ_READ_VECTOR;
+  if (engine->traits.dontcache_error == 0)
+    flags |= SQCQ_READ_DONTCACHE;
+  /* A ring that polls takes reads only, and no worker of the kernel polls for it. */
+  if ((engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0)
+    return flags;
+  return flags | SQCQ_READ_ASYNC | (engine->traits.fadvise_error == 0 ? SQCQ__READ_ADVICE : 0);
 }
 
 static int make_ring(struct sqcq_engine *engine)
@@ -169,6 +190,7 @@ static int make_ring(struct sqcq_engine *engine)
   if (error < 0)
     return error;
   sqcq__features_init(&engine->features, &engine->config, &engine->traits);
+  engine->read_flags = read_flags(engine);
   engine->io.wake_multishot = !config.iopoll;
   if (engine->io.wake_multishot)
     sqcq__features_set(&engine->features, SQCQ__FEATURE_POLL_MULTISHOT, 0);

@@ -19,6 +19,7 @@
 #include "engine/control.h"
 #include "engine/features.h"
 #include "engine/files.h"
+#include "engine/hints.h"
 #include "engine/histogram.h"
 #include "engine/requests.h"
 #include "engine/ring.h"
@@ -42,15 +43,16 @@ enum sqcq__phase {
 struct sqcq__io {
   struct sqcq__requests requests;
   struct sqcq__router router;
-  uint32_t closes_out; /* close SQEs in the kernel */
-  int64_t now;         /* what time it is in this turn, where histograms ask for it; else 0 */
-  bool wake_armed;     /* the poll on the eventfd is in the kernel, or in an SQE */
-  bool wake_multishot; /* this kernel has it, as far as we know */
-  bool unwake_out;     /* the cancel of that poll is */
-  bool sealed;         /* stop has every lane, and they are drained */
-  int64_t retry_at;    /* when cancels that missed are tried again; 0: there are none */
-  bool nap;            /* something can only be tried again, and no event will tell when */
-  bool hurry;          /* another turn has something to do, whatever comes in */
+  uint32_t closes_out;  /* close SQEs in the kernel */
+  int64_t now;          /* what time it is in this turn, where histograms ask for it; else 0 */
+  bool wake_armed;      /* the poll on the eventfd is in the kernel, or in an SQE */
+  bool wake_multishot;  /* this kernel has it, as far as we know */
+  bool unwake_out;      /* the cancel of that poll is */
+  bool sealed;          /* stop has every lane, and they are drained */
+  int64_t retry_at;     /* when cancels that missed are tried again; 0: there are none */
+  bool nap;             /* something can only be tried again, and no event will tell when */
+  struct iovec *iovecs; /* vectors_max for each place of the depth */
+  bool hurry;           /* another turn has something to do, whatever comes in */
 };
 
 struct sqcq_engine {
@@ -61,6 +63,7 @@ struct sqcq_engine {
   struct sqcq__channel *channels;
   struct sqcq__histogram *histograms; /* SQCQ__STAGES of them, or NULL: nothing is timed */
   uint32_t tag;
+  uint32_t read_flags; /* SQCQ_READ_* that work here */
   struct sqcq__features features;
 
   /* W: S, I; pair(phase): STOPPED (release) after the last completion is pushed, before a

@@ -22,6 +22,10 @@ static const struct {
     [SQCQ__FEATURE_HUGE_PAGES] = {"HUGE_PAGES", "small pages, or transparent huge ones"},
     [SQCQ__FEATURE_SQPOLL] = {"SQPOLL", "the I/O thread submits"},
     [SQCQ__FEATURE_IOPOLL] = {"IOPOLL", "completions come by interrupt"},
+    [SQCQ__FEATURE_NOWAIT] = {"NOWAIT", "SQCQ_READ_NOWAIT is refused"},
+    [SQCQ__FEATURE_DONTCACHE] = {"DONTCACHE", "SQCQ_READ_DONTCACHE is refused"},
+    [SQCQ__FEATURE_FADVISE] = {"FADVISE", "SQCQ_READ_WILLNEED and _DONTNEED are refused"},
+    [SQCQ__FEATURE_IO_WORKERS] = {"IOWQ_MAX_WORKERS", "as many kernel workers as the kernel likes"},
 };
 
 static void put(struct sqcq__features *features, enum sqcq__feature feature,
@@ -59,6 +63,10 @@ void sqcq__features_init(struct sqcq__features *features, const struct sqcq__con
     sqcq__features_set(features, SQCQ__FEATURE_SQPOLL, 0);
   if ((config->user.flags & SQCQ_ENGINE_IOPOLL) != 0)
     sqcq__features_set(features, SQCQ__FEATURE_IOPOLL, 0);
+  sqcq__features_set(features, SQCQ__FEATURE_NOWAIT, 0); /* 4.14 */
+  sqcq__features_set(features, SQCQ__FEATURE_DONTCACHE, traits->dontcache_error);
+  if ((config->user.flags & SQCQ_ENGINE_IOPOLL) == 0)
+    sqcq__features_set(features, SQCQ__FEATURE_FADVISE, traits->fadvise_error);
 }
 
 int sqcq__features_list(const struct sqcq__features *features, struct sqcq_feature *out,

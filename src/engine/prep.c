@@ -1,8 +1,12 @@
 #include "engine/prep.h"
 
+#include "engine/ring.h"
+
 #include <liburing.h>
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sqcq/sqcq.h>
 
 void sqcq__prep_read(struct io_uring_sqe *sqe, const struct sqcq__read_target *target,
                      uint64_t user_data)
@@ -15,6 +19,36 @@ void sqcq__prep_read(struct io_uring_sqe *sqe, const struct sqcq__read_target *t
   if (target->fixed_file)
     sqe->flags |= IOSQE_FIXED_FILE;
   sqe->user_data = user_data;
+}
+
+void sqcq__prep_vector(struct io_uring_sqe *sqe, const struct sqcq__read_target *target,
+                       uint64_t user_data)
+{
+  io_uring_prep_readv(sqe, target->fd, target->data, target->length, target->offset);
+  if (target->fixed_file)
+    sqe->flags |= IOSQE_FIXED_FILE;
+  sqe->user_data = user_data;
+}
+
+void sqcq__prep_advice(struct io_uring_sqe *sqe, const struct sqcq__read_target *target,
+                       bool will_need, uint64_t user_data)
+{
+  io_uring_prep_fadvise(sqe, target->fd, target->offset, (off_t)target->length,
+                        will_need ? POSIX_FADV_WILLNEED : POSIX_FADV_DONTNEED);
+  if (target->fixed_file)
+    sqe->flags |= IOSQE_FIXED_FILE;
+  sqe->user_data = user_data;
+}
+
+void sqcq__prep_hints(struct io_uring_sqe *sqe, uint32_t flags, uint16_t ioprio)
+{
+  if ((flags & SQCQ_READ_ASYNC) != 0)
+    sqe->flags |= IOSQE_ASYNC;
+  if ((flags & SQCQ_READ_NOWAIT) != 0)
+    sqe->rw_flags |= RWF_NOWAIT;
+  if ((flags & SQCQ_READ_DONTCACHE) != 0)
+    sqe->rw_flags |= SQCQ__RWF_DONTCACHE;
+  sqe->ioprio = ioprio;
 }
 
 void sqcq__prep_cancel(struct io_uring_sqe *sqe, uint64_t target, uint64_t user_data)

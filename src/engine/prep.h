@@ -54,6 +54,14 @@ struct sqcq__read_target {
 
 void sqcq__prep_read(struct io_uring_sqe *sqe, const struct sqcq__read_target *target,
                      uint64_t user_data);
+/* Into data, an array of `length` iovecs: fixed_buffer is not looked at. */
+void sqcq__prep_vector(struct io_uring_sqe *sqe, const struct sqcq__read_target *target,
+                       uint64_t user_data);
+/* posix_fadvise(2), WILLNEED or DONTNEED, of offset and length. */
+void sqcq__prep_advice(struct io_uring_sqe *sqe, const struct sqcq__read_target *target,
+                       bool will_need, uint64_t user_data);
+/* Put SQCQ_READ_* and a priority on one of these three. */
+void sqcq__prep_hints(struct io_uring_sqe *sqe, uint32_t flags, uint16_t ioprio);
 void sqcq__prep_cancel(struct io_uring_sqe *sqe, uint64_t target, uint64_t user_data);
 void sqcq__prep_close(struct io_uring_sqe *sqe, int fd, bool by_worker, uint64_t user_data);
 void sqcq__prep_poll(struct io_uring_sqe *sqe, int fd, bool multishot, uint64_t user_data);

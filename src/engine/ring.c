@@ -21,9 +21,15 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #define NS_PER_S INT64_C(1000000000)
+#define OPS_PROBED 64
+#define RWF_NOAPPEND_6_9 0x20 /* not in all headers that we build with */
 
 struct sqcq__ring {
   struct io_uring uring;
@@ -111,6 +117,43 @@ static int climb_down(struct sqcq__ring *ring, const struct sqcq__ring_config *c
   }
 }
 
+/* Whether kernel and ring know an operation: 0 or -errno. */
+static int try_operation(struct sqcq__ring *ring, unsigned op)
+{
+  size_t bytes = sizeof(struct io_uring_probe) + OPS_PROBED * sizeof(struct io_uring_probe_op);
+  struct io_uring_probe *probe = sqcq__mem_new(1, bytes);
+
+  if (probe == NULL)
+    return -ENOMEM;
+  int error = io_uring_register_probe(&ring->uring, probe, OPS_PROBED);
+  if (error >= 0)
+    error = op <= probe->last_op && (probe->ops[op].flags & IO_URING_OP_SUPPORTED) != 0
+                ? 0
+                : -EOPNOTSUPP;
+  sqcq__mem_free(probe);
+  return error;
+}
+
+/* Whether the kernel knows RWF_DONTCACHE, whatever file systems say to it. Flags that it does not
+ * know it refuses first, with -EOPNOTSUPP; then two that exclude each other, with -EINVAL. One of
+ * these came in 6.9, DONTCACHE in 6.14. Nothing is read, and the descriptor is any that has
+ * something of read(2) in it. */
+static int try_dontcache(void)
+{
+  char byte;
+  struct iovec iovec = {.iov_base = &byte, .iov_len = 1};
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+  if (fd < 0)
+    return -errno;
+  /* Bare: a C library may know less than the kernel. The offset of -1: no offset. */
+  long n = syscall(SYS_preadv2, fd, &iovec, 1L, -1L, 0L,
+                   (long)(SQCQ__RWF_DONTCACHE | RWF_APPEND | RWF_NOAPPEND_6_9));
+  int error = n < 0 ? -errno : -EOPNOTSUPP;
+  (void)close(fd);
+  return error == -EINVAL ? 0 : error;
+}
+
 int sqcq__ring_create(struct sqcq__ring **ring, const struct sqcq__ring_config *config,
                       struct sqcq__ring_traits *traits)
 {
@@ -137,6 +180,8 @@ int sqcq__ring_create(struct sqcq__ring **ring, const struct sqcq__ring_config *
   traits->features = params.features;
   traits->timed_enter = made->ext_arg;
   traits->unregistered_sqpoll = (params.features & IORING_FEAT_SQPOLL_NONFIXED) != 0;
+  traits->fadvise_error = try_operation(made, IORING_OP_FADVISE);
+  traits->dontcache_error = try_dontcache();
   *ring = made;
   return 0;
 }
@@ -165,6 +210,15 @@ int sqcq__ring_bind(struct sqcq__ring *ring, int *fd_error)
   ring->ring_fd = registered == 1;
   *fd_error = registered < 0 ? registered : 0;
   return 0;
+}
+
+int sqcq__ring_bound_workers(struct sqcq__ring *ring, uint32_t bounded, uint32_t unbounded)
+{
+  unsigned values[2] = {bounded, unbounded};
+
+  ring->token++;
+  int error = io_uring_register_iowq_max_workers(&ring->uring, values);
+  return error < 0 ? error : 0;
 }
 
 void sqcq__ring_unbind(struct sqcq__ring *ring)

@@ -18,6 +18,9 @@ struct io_uring_sqe;
 struct iovec;
 struct sqcq__ring;
 
+/* Not in all headers that we build with. */
+#define SQCQ__RWF_DONTCACHE 0x80
+
 struct sqcq__ring_config {
   uint32_t sq_entries; /* powers of two */
   uint32_t cq_entries;
@@ -45,6 +48,8 @@ struct sqcq__ring_traits {
   bool unregistered_sqpoll;         /* SQPOLL takes descriptors outside the file table (5.11) */
   bool group_on[SQCQ__GROUP_COUNT]; /* in force */
   int32_t group_error[SQCQ__GROUP_COUNT]; /* tried and refused: -errno; else 0 */
+  int32_t fadvise_error;                  /* IORING_OP_FADVISE: 0, or why not */
+  int32_t dontcache_error;                /* RWF_DONTCACHE (6.14): 0, or why not */
 };
 
 /* Make a ring, disabled where SINGLE_ISSUER is in force (a genuine 5.10 takes R_DISABLED alone,
@@ -61,6 +66,10 @@ int sqcq__ring_bind(struct sqcq__ring *ring, int *fd_error);
 
 /* The last turn: give the registered descriptor back. By the thread that called bind. */
 void sqcq__ring_unbind(struct sqcq__ring *ring);
+
+/* Bound the kernel workers of the caller, which has called bind: for regular files and block
+ * devices, and for all else; 0: as it is. 0 or -errno (5.15). */
+int sqcq__ring_bound_workers(struct sqcq__ring *ring, uint32_t bounded, uint32_t unbounded);
 
 /* A table of `count` empty file slots. 0 or -errno. Before the first turn. */
 int sqcq__ring_register_files(struct sqcq__ring *ring, uint32_t count);

@@ -26,6 +26,19 @@
 /* A file goes into the kernel's table at this read: before, the update costs more than it saves. */
 #define INSTALL_AT_READS 16u
 
+/* The kernel keeps these bounds with the thread (SQPOLL: with its own one), so it is done here. */
+static void bound_workers(struct sqcq_engine *engine)
+{
+  const struct sqcq_engine_config *user = &engine->config.user;
+
+  if ((user->io_workers_bounded | user->io_workers_unbounded) == 0)
+    return;
+  int error =
+      sqcq__ring_bound_workers(engine->ring, user->io_workers_bounded, user->io_workers_unbounded);
+  sqcq__features_set(&engine->features, SQCQ__FEATURE_IO_WORKERS, error);
+  sqcq__count(&engine->stats.syscalls_control, 1);
+}
+
 int sqcq__turn_enter(struct sqcq_engine *engine)
 {
   uintptr_t self = (uintptr_t)pthread_self();
@@ -43,6 +56,7 @@ int sqcq__turn_enter(struct sqcq_engine *engine)
       return error;
     }
     sqcq__features_set(&engine->features, SQCQ__FEATURE_RING_FD, fd_error);
+    bound_workers(engine);
     sqcq__count(&engine->stats.syscalls_control, 2);
     sqcq__store_relaxed(&engine->owner, self);                /* relaxed: published by RUNNING */
     sqcq__store_release(&engine->phase, SQCQ__PHASE_RUNNING); /* pair(phase) release */
@@ -72,6 +86,13 @@ void sqcq__turn_answer(struct sqcq_engine *engine, const struct sqcq__slot *slot
       .reserved = (uint64_t)engine->io.now, /* until it is taken */
   };
 
+  if (request->op == SQCQ__REQUEST_VECTOR) {
+    completion.flags |= SQCQ_COMPLETION_VECTOR;
+  } else if (request->op == SQCQ__REQUEST_ADVICE) {
+    completion.flags |= SQCQ_COMPLETION_ADVICE;
+    completion.buffer.id = 0;
+    completion.data = NULL;
+  }
   sqcq__router_push(&engine->io.router, sqcq__request_channel(request), &completion);
 }
 
@@ -80,7 +101,9 @@ static void take_in(struct sqcq_engine *engine, struct sqcq__slot *slot)
 {
   struct sqcq__io *io = &engine->io;
 
-  slot->data = sqcq__buffers_locate(&engine->buffers, &slot->request, &slot->fixed_buffer);
+  slot->data = slot->request.buffer == 0
+                   ? NULL
+                   : sqcq__buffers_locate(&engine->buffers, &slot->request, &slot->fixed_buffer);
   if (!sqcq__files_readable(&engine->files, slot->request.file)) {
     sqcq__turn_answer(engine, slot, -ECANCELED,
                       SQCQ_COMPLETION_UNSUBMITTED | SQCQ_COMPLETION_FILE_REMOVED);
@@ -149,6 +172,28 @@ static void time_start(struct sqcq_engine *engine, struct sqcq__slot *slot)
                       slot->started_ns - (int64_t)slot->request.accepted_ns);
 }
 
+/* The SQE of a read that is more than a plain one. */
+static void prepare(struct sqcq_engine *engine, const struct sqcq__slot *slot,
+                    struct io_uring_sqe *sqe, struct sqcq__read_target *target, uint64_t user_data)
+{
+  const struct sqcq__request *request = &slot->request;
+
+  if (request->op == SQCQ__REQUEST_ADVICE) {
+    sqcq__prep_advice(sqe, target, (request->hints & SQCQ_READ_WILLNEED) != 0, user_data);
+  } else if (request->op == SQCQ__REQUEST_VECTOR) {
+    /* The kernel may look at them until the CQE is in, and until then the place is taken. */
+    uint32_t max = engine->config.user.vectors_max;
+    struct iovec *iovecs = engine->io.iovecs + (size_t)slot->place * max;
+
+    target->data = iovecs;
+    target->length = sqcq__vector_fill(&engine->buffers, request, iovecs, max);
+    sqcq__prep_vector(sqe, target, user_data);
+  } else {
+    sqcq__prep_read(sqe, target, user_data);
+  }
+  sqcq__prep_hints(sqe, request->hints, request->ioprio);
+}
+
 static void start(struct sqcq_engine *engine)
 {
   struct sqcq__requests *requests = &engine->io.requests;
@@ -174,9 +219,12 @@ static void start(struct sqcq_engine *engine)
     target.offset = slot->request.offset;
     target.length = slot->request.length;
     target.fixed_buffer = slot->fixed_buffer;
-    sqcq__prep_read(
-        sqe, &target,
-        sqcq__user_data(SQCQ__OP_READ, sqcq__requests_index(requests, slot), slot->generation));
+    uint64_t user_data =
+        sqcq__user_data(SQCQ__OP_READ, sqcq__requests_index(requests, slot), slot->generation);
+    if ((slot->request.op | slot->request.hints | slot->request.ioprio) == 0)
+      sqcq__prep_read(sqe, &target, user_data);
+    else
+      prepare(engine, slot, sqe, &target, user_data);
     if (engine->histograms != NULL)
       time_start(engine, slot);
     SQCQ_PROBE4(submit, engine, sqcq__request_channel(&slot->request), slot->request.user_data,

@@ -13,7 +13,9 @@
 #include <stdint.h>
 
 enum sqcq__request_op {
-  SQCQ__REQUEST_READ = 0
+  SQCQ__REQUEST_READ = 0,
+  SQCQ__REQUEST_VECTOR = 1, /* buffer is the first of a chain */
+  SQCQ__REQUEST_ADVICE = 2  /* POSIX_FADV_*: no buffer, and 0 in its place */
 };
 
 struct sqcq__request {
@@ -30,7 +32,7 @@ struct sqcq__request {
   uint32_t cancel_epoch; /* the engine's when it was accepted */
   uint16_t ioprio;
   uint8_t op;    /* enum sqcq__request_op */
-  uint8_t hints; /* 0 */
+  uint8_t hints; /* SQCQ_READ_* */
 };
 
 _Static_assert(sizeof(struct sqcq__request) == SQCQ_CACHELINE, "a request is one cache line");

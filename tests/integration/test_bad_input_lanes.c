@@ -151,7 +151,7 @@ static void lane_request_with_a_bad_read_is_refused_as_by_sqcq_request(void **st
   bad[2].file.id = 0;
   bad[3].channel.id = 0;
   bad[4].buffer_offset = STAMP_PAGE + 1;
-  bad[5].flags = 1;
+  bad[5].flags = 1u << 31;
   bad[6].file.id ^= 0x800;
   for (size_t i = 0; i < 7; i++) {
     int error = sqcq_request(rig.engine, &bad[i]);

@@ -150,9 +150,9 @@ static void request_with_field_that_must_be_zero_is_refused(void **state)
   for (int i = 0; i < 6; i++) {
     struct sqcq_read read = good;
 
-    read.flags = i == 0 ? 1 : i == 1 ? 1u << 31 : 0;
+    read.flags = i == 0 ? 1u << 6 : i == 1 ? 1u << 31 : 0;
     read.ioprio = i == 2 ? 1 : 0;
-    read.reserved = i == 3 ? UINT16_MAX : 0;
+    read.buffer_count = i == 3 ? UINT16_MAX : 0;
     read.deadline_ns = i == 4 ? 1 : i == 5 ? UINT64_MAX : 0;
     refuse(&read, -EINVAL);
   }

@@ -45,13 +45,16 @@
 #define TAPE_LANES 6u
 #define TAPE_LANES_OWN 3u /* the most that are configured */
 #define TAPE_BUFFER_SIZE 96u
-#define TAPE_MANY 40u /* more than accept.c handles at once */
+#define TAPE_MANY 40u  /* more than accept.c handles at once */
+#define TAPE_VECTOR 4u /* buffers of a read */
 #define TAPE_GUARD 0xeeu
 
 enum tape_op {
   TAPE_REQUEST,
   TAPE_REQUEST_BAD,
   TAPE_REQUEST_MANY,
+  TAPE_REQUEST_VECTOR,
+  TAPE_REQUEST_ADVICE,
   TAPE_ACQUIRE,
   TAPE_RELEASE,
   TAPE_WRAP,
@@ -153,7 +156,8 @@ struct tape_lane {
 struct tape_request {
   bool pending;
   uint64_t user_data, offset;
-  uint32_t channel, file, buffer;
+  uint32_t channel, file;
+  uint32_t buffers[TAPE_VECTOR], buffer_count; /* 0: advice */
   uint32_t length, buffer_offset;
 };
 
@@ -257,18 +261,18 @@ struct tape_errors {
   uint32_t count;
 };
 
-static inline void tape_allow(struct tape_errors *errors, bool condition, int error)
-{
-  if (condition && errors->count < 12)
-    errors->list[errors->count++] = error;
-}
-
 static inline bool tape_allows(const struct tape_errors *errors, int error)
 {
   for (uint32_t i = 0; i < errors->count; i++)
     if (errors->list[i] == error)
       return true;
   return false;
+}
+
+static inline void tape_allow(struct tape_errors *errors, bool condition, int error)
+{
+  if (condition && !tape_allows(errors, error) && errors->count < 12)
+    errors->list[errors->count++] = error;
 }
 
 /* True where the call has worked; ends the run where it should have and has not, or the other way

@@ -202,6 +202,12 @@ static inline bool tape_play(struct tape *tape, const struct tape_step *step)
   case TAPE_REQUEST_BAD:
     tape_request(tape, r, step->op == TAPE_REQUEST_BAD);
     break;
+  case TAPE_REQUEST_VECTOR:
+    tape_request_vector(tape, r);
+    break;
+  case TAPE_REQUEST_ADVICE:
+    tape_request_advice(tape, r);
+    break;
   case TAPE_REQUEST_MANY:
     tape_request_many(tape, r);
     break;

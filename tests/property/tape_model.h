@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 /* ------------------------------------------------------------------------- */
 /* Entries                                                                   */
@@ -111,15 +112,25 @@ static inline bool tape_in_pipe(const struct tape_source *source, const unsigned
 static inline void tape_check_data(struct tape *tape, const struct tape_request *request,
                                    int32_t result)
 {
-  uint32_t n = result > 0 ? (uint32_t)result : 0;
+  uint32_t n = result > 0 ? (uint32_t)result : 0, size = 0;
   struct tape_source *source = &tape->sources[tape->files[request->file].source];
-  const struct tape_buffer *buffer = &tape->buffers[request->buffer];
-  const unsigned char *data = buffer->memory + request->buffer_offset;
+  unsigned char bytes[TAPE_VECTOR * TAPE_BUFFER_SIZE];
+  const unsigned char *data = bytes + request->buffer_offset;
 
+  if (request->buffer_count == 0) {
+    tape_check(tape, n == 0 && (result != 0 || !source->pipe), "advice said %d", result);
+    return;
+  }
+  for (uint32_t i = 0; i < request->buffer_count; i++) {
+    const struct tape_buffer *buffer = &tape->buffers[request->buffers[i]];
+
+    memcpy(bytes + size, buffer->memory, buffer->size);
+    size += buffer->size;
+  }
   tape_check(tape, n <= request->length, "%u bytes of %u", n, request->length);
-  for (uint32_t i = 0; i < buffer->size; i++)
+  for (uint32_t i = 0; i < size; i++)
     if (i < request->buffer_offset || i >= request->buffer_offset + n)
-      tape_check(tape, buffer->memory[i] == TAPE_GUARD, "byte %u beside a read was written", i);
+      tape_check(tape, bytes[i] == TAPE_GUARD, "byte %u beside a read was written", i);
   if (result < 0)
     return;
   if (source->pipe) {
@@ -143,7 +154,10 @@ static inline void tape_check_failure(struct tape *tape, const struct sqcq_compl
                                       const struct tape_request *request)
 {
   const struct tape_file *file = &tape->files[request->file];
-  uint32_t flags = completion->flags;
+  uint32_t what = request->buffer_count == 0  ? SQCQ_COMPLETION_ADVICE
+                  : request->buffer_count > 1 ? SQCQ_COMPLETION_VECTOR
+                                              : 0;
+  uint32_t flags = completion->flags ^ what;
   int result = completion->result;
 
   tape_check(tape, (flags & ~7u) == 0, "flags %#x", flags);
@@ -151,6 +165,8 @@ static inline void tape_check_failure(struct tape *tape, const struct sqcq_compl
     bool odd = request->offset > (uint64_t)INT64_MAX - SQCQ_LENGTH_MAX;
 
     tape_check(tape, flags == 0, "flags %#x with %d", flags, result);
+    if (what == SQCQ_COMPLETION_ADVICE && result == -ESPIPE)
+      return; /* of a pipe */
     tape_check(tape, result >= 0 || odd || (tape->unruly && (result == -EIO || result == -EAGAIN)),
                "result %d", result);
     return;
@@ -177,19 +193,32 @@ static inline void tape_take(struct tape *tape, uint32_t channel,
     if (tape->requests[i].pending && tape->requests[i].user_data == completion->user_data)
       request = &tape->requests[i];
   tape_check(tape, request != NULL, "a completion for nothing accepted, or a second one");
-  struct tape_buffer *buffer = &tape->buffers[request->buffer];
+  uint32_t count = request->buffer_count;
+  sqcq_buffer listed[TAPE_VECTOR];
   tape_check(tape, request->channel == channel, "on another channel");
   tape_check(tape, completion->offset == request->offset, "offset");
   tape_check(tape, completion->length == request->length, "length");
   tape_check(tape, completion->buffer_offset == request->buffer_offset, "buffer_offset");
   tape_check(tape, completion->file.id == tape->files[request->file].handle.id, "file");
-  tape_check(tape, completion->buffer.id == buffer->handle.id, "buffer");
-  tape_check(tape, completion->data == buffer->memory + request->buffer_offset, "data");
+  if (count == 0) {
+    tape_check(tape, completion->buffer.id == 0 && completion->data == NULL, "buffer of advice");
+  } else {
+    const struct tape_buffer *buffer = &tape->buffers[request->buffers[0]];
+
+    tape_check(tape, completion->buffer.id == buffer->handle.id, "buffer");
+    tape_check(tape, completion->data == buffer->memory + request->buffer_offset, "data");
+  }
+  tape_check(tape,
+             sqcq_completion_buffers(tape->engine, completion, listed, TAPE_VECTOR) == (int)count,
+             "not all buffers are listed");
+  for (uint32_t i = 0; i < count; i++)
+    tape_check(tape, listed[i].id == tape->buffers[request->buffers[i]].handle.id, "buffer %u", i);
   tape_check(tape, completion->reserved == 0, "reserved");
   tape_check_failure(tape, completion, request);
   tape_check_data(tape, request, completion->result);
   request->pending = false;
-  buffer->owner = TAPE_OWNED;
+  for (uint32_t i = 0; i < count; i++)
+    tape->buffers[request->buffers[i]].owner = TAPE_OWNED;
   tape->files[request->file].refs--;
   tape->channels[channel].pending--;
   tape->pending--;
@@ -250,10 +279,12 @@ static inline void tape_check_kernel(struct tape *tape)
     if (ops[i].kind != SIM_READ)
       continue;
     reads++;
+    const void *data =
+        ops[i].vectors > 0 ? ((const struct iovec *)ops[i].data)->iov_base : ops[i].data;
     for (uint32_t j = 0; j < TAPE_REQUESTS && request == NULL; j++)
-      if (tape->requests[j].pending &&
-          tape->buffers[tape->requests[j].buffer].memory + tape->requests[j].buffer_offset ==
-              ops[i].data)
+      if (tape->requests[j].pending && tape->requests[j].buffer_count > 0 &&
+          tape->buffers[tape->requests[j].buffers[0]].memory + tape->requests[j].buffer_offset ==
+              data)
         request = &tape->requests[j];
     tape_check(tape, request != NULL, "a read of nothing that is pending");
     tape_check(tape, ops[i].length == request->length && ops[i].offset == request->offset, "read");
@@ -326,7 +357,7 @@ static inline void tape_count_refusal(struct tape *tape, int error)
       {-EPIPE, SQCQ__REFUSED_CLOSED},   {-ESHUTDOWN, SQCQ__REFUSED_STOPPING},
       {-EBADF, SQCQ__REFUSED_FILE},     {-ESTALE, SQCQ__REFUSED_BUFFER},
       {-EBUSY, SQCQ__REFUSED_BUFFER},   {-EINVAL, SQCQ__REFUSED_INVALID},
-      {-EBADFD, SQCQ__REFUSED_INVALID},
+      {-EBADFD, SQCQ__REFUSED_INVALID}, {-EOPNOTSUPP, SQCQ__REFUSED_INVALID},
   };
 
   for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)

@@ -51,9 +51,12 @@ static inline int tape_pick_buffer(const struct tape *tape, uint32_t r)
 
 struct tape_try {
   int channel, file, buffer; /* of the model; -1: a handle that never was one */
-  int error;                 /* what is wrong besides, 0: nothing */
-  bool own;                  /* through an own lane */
-  int lane;                  /* that one; -1: likewise */
+  int more[TAPE_VECTOR - 1]; /* buffers of a vectored read beside the first */
+  uint32_t more_count;
+  bool advice;
+  int error; /* what is wrong besides, 0: nothing */
+  bool own;  /* through an own lane */
+  int lane;  /* that one; -1: likewise */
 };
 
 static inline uint64_t tape_offset(const struct tape *tape, int file, uint32_t r)
@@ -80,6 +83,15 @@ static inline void tape_make_read(struct tape *tape, const uint32_t r[4], struct
                              .user_data = ++tape->user_data,
                              .length = 1 + (r[2] >> 8) % (size - from),
                              .buffer_offset = from};
+  /* What makes no difference here: hints of the kernel's. */
+  if (r[0] % 8 == 0)
+    read->flags |= SQCQ_READ_ASYNC;
+  if (r[0] % 8 == 1)
+    read->ioprio = (uint16_t)((2 + r[1] % 2) << 13 | r[2] % 8);
+  if (r[0] % 8 == 2) {
+    read->flags |= SQCQ_READ_DONTCACHE;
+    try->error = tape->kernel.dontcache_error == 0 ? 0 : -EOPNOTSUPP;
+  }
   if (try->channel >= 0)
     read->channel = tape->channels[try->channel].handle;
   if (try->file >= 0)
@@ -94,6 +106,8 @@ static inline void tape_spoil_read(struct tape *tape, uint32_t r, struct sqcq_re
   uint32_t size = try->buffer < 0 ? 8 : tape->buffers[try->buffer].size;
 
   try->error = -EINVAL;
+  read->flags = 0;
+  read->ioprio = 0;
   switch (r % 14) {
   case 0:
     read->length = 0;
@@ -113,13 +127,13 @@ static inline void tape_spoil_read(struct tape *tape, uint32_t r, struct sqcq_re
     read->offset = (uint64_t)INT64_MAX + 1;
     break;
   case 5:
-    read->flags = 1;
+    read->flags = 1u << 31;
     break;
   case 6:
-    read->ioprio = 1;
+    read->ioprio = 1; /* class 0 has no levels */
     break;
   case 7:
-    read->reserved = 1;
+    read->buffer_count = 1;
     break;
   case 8:
     read->deadline_ns = 1;
@@ -177,8 +191,16 @@ static inline struct tape_errors tape_expect(const struct tape *tape, const stru
   tape_allow(&errors, channel == NULL || channel->state != TAPE_OPEN, -EPIPE);
   tape_allow(&errors, channel != NULL && channel->pending == channel->capacity, -EXFULL);
   tape_allow(&errors, file == NULL || file->state != TAPE_OPEN, -EBADF);
-  tape_allow(&errors, buffer == NULL || buffer->owner == TAPE_STALE, -ESTALE);
+  tape_allow(&errors, !try->advice && (buffer == NULL || buffer->owner == TAPE_STALE), -ESTALE);
   tape_allow(&errors, buffer != NULL && buffer->owner == TAPE_IN_FLIGHT, -EBUSY);
+  for (uint32_t i = 0; i < try->more_count; i++) {
+    const struct tape_buffer *other = &tape->buffers[try->more[i]];
+
+    tape_allow(&errors, other->owner == TAPE_STALE, -ESTALE);
+    tape_allow(&errors, other->owner == TAPE_IN_FLIGHT || try->more[i] == try->buffer, -EBUSY);
+    for (uint32_t j = 0; j < i; j++)
+      tape_allow(&errors, try->more[i] == try->more[j], -EBUSY);
+  }
   tape_allow(&errors, try->own && (try->lane < 0 || tape->lanes[try->lane].state != TAPE_OPEN),
              -EBADFD);
   tape_allow(&errors, tape_lane_room(tape, try) == 0, -EAGAIN);
@@ -195,10 +217,14 @@ static inline void tape_accept(struct tape *tape, const struct sqcq_read *read,
                                    .offset = read->offset,
                                    .channel = (uint32_t)try->channel,
                                    .file = (uint32_t)try->file,
-                                   .buffer = (uint32_t)try->buffer,
+                                   .buffers = {(uint32_t)try->buffer},
+                                   .buffer_count = try->advice ? 0 : 1 + try->more_count,
                                    .length = read->length,
                                    .buffer_offset = read->buffer_offset};
-  tape->buffers[try->buffer].owner = TAPE_IN_FLIGHT;
+  for (uint32_t i = 0; i < try->more_count; i++)
+    request->buffers[i + 1] = (uint32_t)try->more[i];
+  for (uint32_t i = 0; i < request->buffer_count; i++)
+    tape->buffers[request->buffers[i]].owner = TAPE_IN_FLIGHT;
   tape->files[try->file].refs++;
   tape->channels[try->channel].pending++;
   tape->pending++;
@@ -267,6 +293,67 @@ static inline void tape_request_many(struct tape *tape, const uint32_t r[4])
   }
   (void)tape_worked(tape, &errors, result, "request_many");
   tape_count_refusal(tape, result);
+}
+
+static inline void tape_request_vector(struct tape *tape, const uint32_t r[4])
+{
+  struct sqcq_read read;
+  sqcq_buffer handles[TAPE_VECTOR];
+  struct tape_try try;
+  uint32_t count = 1 + r[0] / 8 % TAPE_VECTOR, size = 0;
+
+  tape_make_read(tape, r, &read, &try);
+  if (try.buffer < 0)
+    return;
+  for (uint32_t i = 0; i < count; i++) {
+    int at = i == 0 ? try.buffer : tape_pick_buffer(tape, r[2] + i * 0x3001u);
+
+    if (i > 0)
+      try.more[try.more_count++] = at;
+    handles[i] = tape->buffers[at].handle;
+    size += tape->buffers[at].size;
+    tape_guard(tape, at);
+  }
+  read.flags |= SQCQ_READ_VECTOR;
+  read.buffers = handles;
+  read.buffer_count = (uint16_t)count;
+  read.length = 1 + (r[2] >> 8) % (size - read.buffer_offset);
+  struct tape_errors errors = tape_expect(tape, &try);
+  tape_allow(&errors, tape->config.vectors_max == 0, -EOPNOTSUPP);
+  tape_allow(&errors, tape->config.vectors_max > 0 && count > tape->config.vectors_max, -EINVAL);
+  int result = sqcq_request(tape->engine, &read);
+  tape_say(tape, "request_vector %d: %u buffers from %d on, length %u at %u -> %d",
+           (int)read.user_data, count, try.buffer, read.length, read.buffer_offset, result);
+  memset(handles, 0x33, sizeof(handles)); /* they were copied */
+  if (tape_worked(tape, &errors, result, "request_vector"))
+    tape_accept(tape, &read, &try);
+  else
+    tape_count_refusal(tape, result);
+}
+
+static inline void tape_request_advice(struct tape *tape, const uint32_t r[4])
+{
+  struct sqcq_read read;
+  struct tape_try try;
+
+  tape_make_read(tape, r, &read, &try);
+  try.buffer = -1;
+  try.error = 0;
+  try.advice = true;
+  read.buffer.id = 0;
+  read.buffer_offset = 0;
+  read.ioprio = 0;
+  read.flags = r[3] % 2 == 0 ? SQCQ_READ_WILLNEED : SQCQ_READ_DONTNEED;
+  read.flags |= r[3] % 3 == 0 ? SQCQ_READ_ASYNC : 0;
+  read.length = r[3] % 5 == 0 ? 0 : read.length;
+  read.offset = read.offset > INT32_MAX ? 0 : read.offset;
+  struct tape_errors errors = tape_expect(tape, &try);
+  int result = sqcq_request(tape->engine, &read);
+  tape_say(tape, "request_advice %d: flags %#x -> %d", (int)read.user_data, read.flags, result);
+  if (tape_worked(tape, &errors, result, "request_advice"))
+    tape_accept(tape, &read, &try);
+  else
+    tape_count_refusal(tape, result);
 }
 
 #endif

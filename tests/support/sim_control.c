@@ -386,6 +386,11 @@ uint32_t sim_buffers(void)
   return need_ring()->buffer_count;
 }
 
+uint32_t sim_workers(uint32_t kind)
+{
+  return need_ring()->workers[kind % 2];
+}
+
 uint32_t sim_setup_flags(void)
 {
   return need_ring()->setup_flags;

@@ -29,6 +29,7 @@
 
 #define SIM_SILENT_MAX 16u
 #define SIM_FILES_MAX 32768u /* the kernel's IORING_MAX_FIXED_FILES, 5.10 */
+#define SIM_VECTORS_MAX 64u  /* of one read */
 #define SIM_EVENTS_MAX 8     /* polls reported by one look at the epoll descriptor */
 
 struct sim_fault {
@@ -63,6 +64,7 @@ struct sim_request {
   uint32_t trim;           /* read only so many bytes; 0: all */
   enum sim_cancel outcome; /* CANCEL */
   short events;            /* POLL */
+  struct iovec iovecs[SIM_VECTORS_MAX]; /* READ: as they were when it started */
 };
 
 struct sqcq__ring {
@@ -75,6 +77,7 @@ struct sqcq__ring {
 
   bool bound;
   bool fd_registered;
+  uint32_t workers[2];
   pthread_t thread;   /* that bound it */
   atomic_bool inside; /* relaxed: a guard against two threads, orders nothing */
 

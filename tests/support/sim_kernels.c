@@ -17,18 +17,19 @@ struct kernel {
   uint32_t setup_refused;
   uint32_t features;
   int32_t ring_fd_error; /* registering the ring's own descriptor (5.18) */
+  bool dontcache;        /* 6.14 */
   bool genuine_5_10;     /* later 5.10 have the io_uring of 5.15 */
 };
 
 static const struct kernel kernels[] = {
-    {"5.10", FLAGS_5_18 | FLAGS_5_19 | FLAGS_6_0 | FLAGS_6_1, 0x7f, -EINVAL, true},
-    {"5.10.262", FLAGS_5_18 | FLAGS_5_19 | FLAGS_6_0 | FLAGS_6_1, 0x7ff, -EINVAL, false},
-    {"5.15", FLAGS_5_18 | FLAGS_5_19 | FLAGS_6_0 | FLAGS_6_1, 0x7ff, -EINVAL, false},
-    {"5.19", FLAGS_6_0 | FLAGS_6_1, 0x1fff, 0, false},
-    {"6.0", FLAGS_6_1, 0x1fff, 0, false},
-    {"6.1", 0, 0x1fff, 0, false},
-    {"6.12", 0, 0xffff, 0, false},
-    {"6.18", 0, 0x3ffff, 0, false},
+    {"5.10", FLAGS_5_18 | FLAGS_5_19 | FLAGS_6_0 | FLAGS_6_1, 0x7f, -EINVAL, false, true},
+    {"5.10.262", FLAGS_5_18 | FLAGS_5_19 | FLAGS_6_0 | FLAGS_6_1, 0x7ff, -EINVAL, false, false},
+    {"5.15", FLAGS_5_18 | FLAGS_5_19 | FLAGS_6_0 | FLAGS_6_1, 0x7ff, -EINVAL, false, false},
+    {"5.19", FLAGS_6_0 | FLAGS_6_1, 0x1fff, 0, false, false},
+    {"6.0", FLAGS_6_1, 0x1fff, 0, false, false},
+    {"6.1", 0, 0x1fff, 0, false, false},
+    {"6.12", 0, 0xffff, 0, false, false},
+    {"6.18", 0, 0x3ffff, 0, true, false},
 };
 
 struct sim_config sim_kernel(const char *version)
@@ -43,6 +44,8 @@ struct sim_config sim_kernel(const char *version)
     config.setup_refused = kernel->setup_refused;
     config.features = kernel->features;
     config.error[SIM_CALL_RING_FD] = kernel->ring_fd_error;
+    config.error[SIM_CALL_BOUND_WORKERS] = kernel->genuine_5_10 ? -EINVAL : 0; /* 5.15 */
+    config.dontcache_error = kernel->dontcache ? 0 : -EOPNOTSUPP;
     config.no_multishot_poll = kernel->genuine_5_10;
     config.cancel_interrupts = kernel->genuine_5_10;
     config.nonblock_again = kernel->genuine_5_10;

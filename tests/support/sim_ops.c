@@ -66,18 +66,45 @@ put_byte(volatile uint8_t *to, uint8_t byte)
   *to = byte;
 }
 
-static int32_t read_pattern(const struct sqcq__ring *ring, const struct sim_op *op, uint32_t want)
+/* Where a read's bytes go: its iovecs, only so many bytes of them. Returns how many. */
+static uint32_t aim(const struct sim_request *request, uint32_t want, struct iovec *iovecs)
+{
+  const struct sim_op *op = &request->op;
+  uint32_t count = 0;
+
+  if (op->vectors == 0) {
+    iovecs[0] = (struct iovec){.iov_base = op->data, .iov_len = want};
+    return 1;
+  }
+  if (memcmp(op->data, request->iovecs, op->vectors * sizeof(struct iovec)) != 0)
+    sim__abort("read %llu: its iovecs changed in flight", (unsigned long long)op->number);
+  for (; want > 0; count++) {
+    iovecs[count] = request->iovecs[count];
+    if (iovecs[count].iov_len > want)
+      iovecs[count].iov_len = want;
+    want -= (uint32_t)iovecs[count].iov_len;
+  }
+  return count;
+}
+
+static int32_t read_pattern(const struct sqcq__ring *ring, const struct sim_op *op,
+                            const struct iovec *iovecs, uint32_t want)
 {
   uint64_t size = ring->plan.config.pattern_size;
   uint64_t key = sim_file_key(op->fd);
-  uint8_t *to = op->data;
+  uint32_t at = 0, in = 0;
 
   if (size > 0 && op->offset >= size)
     return 0;
   if (size > 0 && size - op->offset < want)
     want = (uint32_t)(size - op->offset);
-  for (uint32_t i = 0; i < want; i++)
-    put_byte(to + i, sim_pattern(key, op->offset + i));
+  for (uint32_t i = 0; i < want; i++) {
+    put_byte((uint8_t *)iovecs[at].iov_base + in, sim_pattern(key, op->offset + i));
+    if (++in == iovecs[at].iov_len) {
+      at++;
+      in = 0;
+    }
+  }
   return (int32_t)want;
 }
 
@@ -88,14 +115,16 @@ static int32_t read_now(const struct sqcq__ring *ring, const struct sim_request 
 {
   const struct sim_op *op = &request->op;
   bool here = request->stream || op->offset == UINT64_MAX;
+  struct iovec iovecs[SIM_VECTORS_MAX];
+  long count = (long)aim(request, want, iovecs);
   long n;
 
   if (!here && ring->plan.config.data == SIM_DATA_PATTERN)
-    return read_pattern(ring, op, want);
+    return read_pattern(ring, op, iovecs, want);
   if (here)
-    n = syscall(SYS_read, op->fd, op->data, (size_t)want);
+    n = syscall(SYS_readv, op->fd, iovecs, count);
   else
-    n = syscall(SYS_pread64, op->fd, op->data, (size_t)want, op->offset);
+    n = syscall(SYS_preadv, op->fd, iovecs, count, op->offset, 0L);
   return n < 0 ? -errno : (int32_t)n;
 }
 
@@ -112,6 +141,8 @@ static int32_t try_read(struct sqcq__ring *ring, struct sim_request *request)
   int32_t result = NOT_YET;
   if (sim__has_something(request))
     result = read_now(ring, request, request->trim > 0 ? request->trim : request->op.length);
+  if (request->stream && result == NOT_YET && (request->op.rw_flags & RWF_NOWAIT) != 0)
+    return -EAGAIN;
   if (request->stream && (result == -EAGAIN || result == NOT_YET))
     result = config->nonblock_again && (fcntl(request->op.fd, F_GETFL) & O_NONBLOCK) != 0 ? -EAGAIN
                                                                                           : NOT_YET;
@@ -129,7 +160,8 @@ static struct sim_request *find_target(struct sqcq__ring *ring, uint64_t user_da
     bool decided = request->told != 0 && request->op.result != SIM_RESULT_REAL;
 
     if (request->op.user_data == user_data && !decided &&
-        (request->op.kind == SIM_READ || request->op.kind == SIM_POLL))
+        (request->op.kind == SIM_READ || request->op.kind == SIM_POLL ||
+         request->op.kind == SIM_ADVICE))
       return request;
   }
   return NULL;
@@ -196,6 +228,10 @@ bool sim__complete(struct sqcq__ring *ring, struct sim_request *request)
     return true;
   case SIM_CLOSE:
     result = close(request->op.fd) != 0 ? -errno : 0;
+    break;
+  case SIM_ADVICE:
+    result = -posix_fadvise(request->op.fd, (off_t)request->op.offset, (off_t)request->op.length,
+                            (int)request->op.rw_flags);
     break;
   case SIM_POLL:
     result = POLLIN;

@@ -23,6 +23,7 @@
  *   - a call from a second thread on a SINGLE_ISSUER ring; two threads in any ring at once
  *   - an SQE not filled in wholly (they are handed out full of garbage), of an operation or with a
  *     flag unknown to the engine, of an empty slot of the file table, outside of its fixed buffer
+ *   - iovecs that change while their read is in flight; a flag that this kernel does not have
  *   - two reads or two cancels in flight with the same user_data
  *   - a file closed or its slot emptied while reads of it are in flight
  *   - registrations after bind; a ring destroyed while its descriptor is registered
@@ -44,6 +45,7 @@ enum sim_kind {
   SIM_CANCEL,
   SIM_CLOSE,
   SIM_NOP,
+  SIM_ADVICE, /* fadvise */
   SIM_KINDS
 };
 
@@ -58,6 +60,7 @@ enum sim_call {
   SIM_CALL_REGISTER_FILES,
   SIM_CALL_UPDATE_FILE,
   SIM_CALL_REGISTER_BUFFERS,
+  SIM_CALL_BOUND_WORKERS,
   SIM_CALL_ENTER, /* nothing is submitted, nothing completes */
   SIM_CALLS
 };
@@ -85,6 +88,8 @@ struct sim_config {
   bool cancel_interrupts;   /* a cancelled read says -EINTR and its cancel -EALREADY (5.10) */
   bool nonblock_again;      /* a read of an empty O_NONBLOCK pipe says -EAGAIN (5.10) */
   bool no_null_buffers;     /* registering an empty iovec answers -EFAULT (5.10) */
+  int32_t fadvise_error;    /* what probing for the operation says, */
+  int32_t dontcache_error;  /* and for the flag (6.14); 0: it is there */
   uint32_t buffers_max;     /* more registered buffers than this: -EINVAL */
   int32_t error[SIM_CALLS]; /* what these calls always answer, 0: they work */
 
@@ -169,6 +174,9 @@ struct sim_op {
   int32_t slot;         /* of the file table; -1: not a fixed file */
   int32_t fixed_buffer; /* index; -1: none */
   enum sim_kind kind;
+  uint32_t vectors;  /* READ: iovecs, which `data` points to then; 0: a plain one */
+  uint32_t rw_flags; /* READ: RWF_*; ADVICE: POSIX_FADV_* */
+  uint16_t ioprio;
   bool async;     /* IOSQE_ASYNC */
   bool multishot; /* POLL */
   bool decided;   /* told what to say, or said it */
@@ -187,11 +195,12 @@ uint64_t sim_submitted_count(void);
 /* The last one of this kind. */
 bool sim_submitted_last(enum sim_kind kind, struct sim_op *op);
 
-uint32_t sim_unread(void);      /* completions posted and not yet advanced over */
-int sim_slot_fd(uint32_t slot); /* the simulation's duplicate in this slot; -1: empty */
-uint32_t sim_slots_used(void);  /* of the file table */
-uint32_t sim_buffers(void);     /* registered */
-uint32_t sim_setup_flags(void); /* IORING_SETUP_* in force */
+uint32_t sim_unread(void);           /* completions posted and not yet advanced over */
+int sim_slot_fd(uint32_t slot);      /* the simulation's duplicate in this slot; -1: empty */
+uint32_t sim_slots_used(void);       /* of the file table */
+uint32_t sim_buffers(void);          /* registered */
+uint32_t sim_setup_flags(void);      /* IORING_SETUP_* in force */
+uint32_t sim_workers(uint32_t kind); /* 0: bounded, 1: unbounded; 0: not set */
 
 struct sim_counts {
   uint64_t calls[SIM_CALLS]; /* those that failed included */

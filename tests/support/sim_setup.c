@@ -163,6 +163,8 @@ int sqcq__ring_create(struct sqcq__ring **ring, const struct sqcq__ring_config *
   traits->features = made->plan.config.features;
   traits->timed_enter = made->timed;
   traits->unregistered_sqpoll = (made->plan.config.features & IORING_FEAT_SQPOLL_NONFIXED) != 0;
+  traits->fadvise_error = made->plan.config.fadvise_error;
+  traits->dontcache_error = made->plan.config.dontcache_error;
   sim__add(made);
   *ring = made;
   return 0;
@@ -204,6 +206,20 @@ int sqcq__ring_bind(struct sqcq__ring *ring, int *fd_error)
     ring->thread = pthread_self();
     *fd_error = sim__fault(ring, SIM_CALL_RING_FD);
     ring->fd_registered = *fd_error == 0;
+  }
+  sim__go_out(ring);
+  return error;
+}
+
+int sqcq__ring_bound_workers(struct sqcq__ring *ring, uint32_t bounded, uint32_t unbounded)
+{
+  sim__come_in(ring, "bound_workers");
+  if (!ring->bound)
+    sim__abort("bound_workers: before bind: it would be another thread's");
+  int error = sim__fault(ring, SIM_CALL_BOUND_WORKERS);
+  if (error == 0) {
+    ring->workers[0] = bounded;
+    ring->workers[1] = unbounded;
   }
   sim__go_out(ring);
   return error;
@@ -258,7 +274,8 @@ static int replace_file(struct sqcq__ring *ring, uint32_t slot, int fd)
       return -errno;
   }
   for (struct sim_request *request = ring->oldest; request != NULL; request = request->newer)
-    if (request->op.kind == SIM_READ && request->op.slot == (int32_t)slot)
+    if ((request->op.kind == SIM_READ || request->op.kind == SIM_ADVICE) &&
+        request->op.slot == (int32_t)slot)
       sim__abort("update_file: slot %u while a read of it is in flight", slot);
   if (ring->files[slot] >= 0)
     close(ring->files[slot]);

@@ -115,24 +115,72 @@ static void refuse_sqe(const struct io_uring_sqe *sqe, const char *why)
              (unsigned long long)sqe->user_data, why);
 }
 
+/* A slot of the file table, or a descriptor. */
+static void decode_file(const struct sqcq__ring *ring, struct sim_op *op,
+                        const struct io_uring_sqe *sqe)
+{
+  if ((sqe->flags & IOSQE_FIXED_FILE) == 0)
+    return;
+  if (sqe->fd < 0 || (uint32_t)sqe->fd >= ring->file_count || ring->files[sqe->fd] < 0)
+    refuse_sqe(sqe, "unknown or empty slot of the file table");
+  op->slot = sqe->fd;
+  op->fd = ring->files[sqe->fd];
+}
+
+static void decode_advice(struct sqcq__ring *ring, struct sim_op *op,
+                          const struct io_uring_sqe *sqe)
+{
+  op->kind = SIM_ADVICE;
+  op->offset = sqe->off;
+  op->length = sqe->len;
+  op->rw_flags = sqe->fadvise_advice;
+  op->async = (sqe->flags & IOSQE_ASYNC) != 0;
+  if ((sqe->flags & ~(IOSQE_FIXED_FILE | IOSQE_ASYNC)) != 0 || sqe->ioprio != 0 || sqe->addr != 0 ||
+      sqe->buf_index != 0 || sqe->off > INT64_MAX)
+    refuse_sqe(sqe, "unknown flags, or fields that fadvise does not have");
+  if (ring->plan.config.fadvise_error != 0)
+    refuse_sqe(sqe, "this kernel has no fadvise");
+  decode_file(ring, op, sqe);
+}
+
+/* The iovecs are kept, to see whether they stay what they are. */
+static void decode_vector(struct sim_request *request, const struct io_uring_sqe *sqe)
+{
+  struct sim_op *op = &request->op;
+  const struct iovec *iovecs = op->data;
+  uint64_t bytes = 0;
+
+  op->vectors = sqe->len;
+  if (sqe->len > SIM_VECTORS_MAX)
+    refuse_sqe(sqe, "too many iovecs");
+  for (uint32_t i = 0; i < sqe->len; i++) {
+    if (iovecs[i].iov_base == NULL || iovecs[i].iov_len == 0)
+      refuse_sqe(sqe, "an empty iovec");
+    request->iovecs[i] = iovecs[i];
+    bytes += iovecs[i].iov_len;
+  }
+  if (bytes > INT32_MAX)
+    refuse_sqe(sqe, "longer than a read can be");
+  op->length = (uint32_t)bytes;
+}
+
 static void decode_read(struct sqcq__ring *ring, struct sim_op *op, const struct io_uring_sqe *sqe)
 {
+  uint32_t known = RWF_NOWAIT | (ring->plan.config.dontcache_error == 0 ? SQCQ__RWF_DONTCACHE : 0);
+
   op->kind = SIM_READ;
+  op->rw_flags = (uint32_t)sqe->rw_flags;
+  op->ioprio = sqe->ioprio;
   op->offset = sqe->off;
   op->length = sqe->len;
   op->data = (void *)(uintptr_t)sqe->addr;
   op->async = (sqe->flags & IOSQE_ASYNC) != 0;
-  if ((sqe->flags & ~(IOSQE_FIXED_FILE | IOSQE_ASYNC)) != 0 || sqe->rw_flags != 0)
+  if ((sqe->flags & ~(IOSQE_FIXED_FILE | IOSQE_ASYNC)) != 0 || (op->rw_flags & ~known) != 0)
     refuse_sqe(sqe, "unknown flags");
   if (sqe->len == 0 || sqe->len == (uint32_t)GARBAGE_64 || sqe->addr == 0 ||
       sqe->addr == GARBAGE_64 || sqe->off == GARBAGE_64)
     refuse_sqe(sqe, "no length, address or offset");
-  if ((sqe->flags & IOSQE_FIXED_FILE) != 0) {
-    if (sqe->fd < 0 || (uint32_t)sqe->fd >= ring->file_count || ring->files[sqe->fd] < 0)
-      refuse_sqe(sqe, "unknown or empty slot of the file table");
-    op->slot = sqe->fd;
-    op->fd = ring->files[sqe->fd];
-  }
+  decode_file(ring, op, sqe);
   if (sqe->opcode == IORING_OP_READ_FIXED) {
     if (sqe->buf_index >= ring->buffer_count)
       refuse_sqe(sqe, "no such fixed buffer");
@@ -152,8 +200,8 @@ static void decode_other(struct sim_request *request, const struct io_uring_sqe 
   struct sim_op *op = &request->op;
 
   op->async = sqe->opcode == IORING_OP_CLOSE && (sqe->flags & IOSQE_ASYNC) != 0;
-  if (sqe->flags != (op->async ? IOSQE_ASYNC : 0))
-    refuse_sqe(sqe, "unknown flags");
+  if (sqe->flags != (op->async ? IOSQE_ASYNC : 0) || sqe->ioprio != 0)
+    refuse_sqe(sqe, "unknown flags, or a priority");
   switch (sqe->opcode) {
   case IORING_OP_NOP:
     op->kind = SIM_NOP;
@@ -194,12 +242,23 @@ static void decode(struct sqcq__ring *ring, struct sim_request *request,
   op->fixed_buffer = -1;
   if (sqe->user_data == GARBAGE_64)
     refuse_sqe(sqe, "no user_data");
-  if (sqe->ioprio != 0 || sqe->personality != 0 || sqe->file_index != 0)
-    refuse_sqe(sqe, "ioprio, personality or file_index is not 0");
-  if (sqe->opcode == IORING_OP_READ || sqe->opcode == IORING_OP_READ_FIXED)
+  if (sqe->personality != 0 || sqe->file_index != 0)
+    refuse_sqe(sqe, "personality or file_index is not 0");
+  switch (sqe->opcode) {
+  case IORING_OP_READ:
+  case IORING_OP_READ_FIXED:
+  case IORING_OP_READV:
     decode_read(ring, op, sqe);
-  else
+    if (sqe->opcode == IORING_OP_READV)
+      decode_vector(request, sqe);
+    break;
+  case IORING_OP_FADVISE:
+    decode_advice(ring, op, sqe);
+    break;
+  default:
     decode_other(request, sqe);
+    break;
+  }
   for (const struct sim_request *other = ring->oldest; other != NULL; other = other->newer) {
     if (other == request)
       continue;

@@ -155,6 +155,9 @@ static void config_resolve_keeps_what_is_given(void **state)
       .sqpoll_cpu = 2,
       .consumer_spin_ns = UINT32_MAX,
       .lanes_own = 5,
+      .vectors_max = SQCQ_VECTOR_MAX,
+      .io_workers_bounded = 1,
+      .io_workers_unbounded = INT32_MAX,
   };
   struct sqcq__config config = resolve(&given);
 
@@ -259,6 +262,20 @@ static void config_resolve_refuses_a_negative_cpu(void **state)
 
   config.sqpoll_cpu = -1;
   assert_refused(&config, "sqpoll_cpu", UINT64_MAX, 0);
+}
+
+static void config_resolve_refuses_vectors_and_workers_out_of_range(void **state)
+{
+  struct sqcq_engine_config config = good();
+
+  config.vectors_max = SQCQ_VECTOR_MAX + 1;
+  assert_refused(&config, "vectors_max", SQCQ_VECTOR_MAX + 1, SQCQ_VECTOR_MAX);
+  config = good();
+  config.io_workers_bounded = (uint32_t)INT32_MAX + 1;
+  assert_refused(&config, "io_workers_bounded", (uint32_t)INT32_MAX + 1, INT32_MAX);
+  config = good();
+  config.io_workers_unbounded = UINT32_MAX;
+  assert_refused(&config, "io_workers_unbounded", UINT32_MAX, INT32_MAX);
 }
 
 /* ------------------------------------------------------------------------- */
@@ -420,6 +437,7 @@ int main(void)
       cmocka_unit_test(config_resolve_refuses_unknown_flags),
       cmocka_unit_test(config_resolve_refuses_both_polling_modes),
       cmocka_unit_test(config_resolve_refuses_a_negative_cpu),
+      cmocka_unit_test(config_resolve_refuses_vectors_and_workers_out_of_range),
       cmocka_unit_test(config_resolve_of_a_smaller_struct_defaults_the_rest),
       cmocka_unit_test(config_resolve_of_a_size_too_small_is_refused),
       cmocka_unit_test(config_resolve_of_a_larger_struct_with_zero_tail_is_good),

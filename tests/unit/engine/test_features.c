@@ -45,7 +45,7 @@ static void features_init_of_nothing_is_all_off(void **state)
 {
   init_and_list();
   for (uint32_t i = 0; i < SQCQ__FEATURE_COUNT; i++)
-    if (i != SQCQ__FEATURE_TIMED_ENTER)
+    if (i != SQCQ__FEATURE_TIMED_ENTER && (i < SQCQ__FEATURE_NOWAIT || i > SQCQ__FEATURE_FADVISE))
       assert_feature((enum sqcq__feature)i, SQCQ_FEATURE_OFF, 0);
   assert_feature(SQCQ__FEATURE_TIMED_ENTER, SQCQ_FEATURE_REFUSED, -EINVAL);
 }
@@ -95,6 +95,23 @@ static void features_init_of_modes_asked_for_is_on(void **state)
   init_and_list();
   assert_feature(SQCQ__FEATURE_SQPOLL, SQCQ_FEATURE_OFF, 0);
   assert_feature(SQCQ__FEATURE_IOPOLL, SQCQ_FEATURE_ON, 0);
+}
+
+static void features_init_of_hints_is_what_the_trials_said(void **state)
+{
+  init_and_list();
+  assert_feature(SQCQ__FEATURE_NOWAIT, SQCQ_FEATURE_ON, 0);
+  assert_feature(SQCQ__FEATURE_DONTCACHE, SQCQ_FEATURE_ON, 0);
+  assert_feature(SQCQ__FEATURE_FADVISE, SQCQ_FEATURE_ON, 0);
+  traits.dontcache_error = -EOPNOTSUPP;
+  traits.fadvise_error = -EINVAL;
+  init_and_list();
+  assert_feature(SQCQ__FEATURE_NOWAIT, SQCQ_FEATURE_ON, 0);
+  assert_feature(SQCQ__FEATURE_DONTCACHE, SQCQ_FEATURE_REFUSED, -EOPNOTSUPP);
+  assert_feature(SQCQ__FEATURE_FADVISE, SQCQ_FEATURE_REFUSED, -EINVAL);
+  config.user.flags = SQCQ_ENGINE_IOPOLL;
+  init_and_list();
+  assert_feature(SQCQ__FEATURE_FADVISE, SQCQ_FEATURE_OFF, 0);
 }
 
 static void features_set_says_on_or_refused(void **state)
@@ -162,6 +179,7 @@ int main(void)
       cmocka_unit_test_setup(features_init_of_groups_in_force_is_on, clear),
       cmocka_unit_test_setup(features_init_of_each_group_is_that_feature, clear),
       cmocka_unit_test_setup(features_init_of_modes_asked_for_is_on, clear),
+      cmocka_unit_test_setup(features_init_of_hints_is_what_the_trials_said, clear),
       cmocka_unit_test_setup(features_set_says_on_or_refused, clear),
       cmocka_unit_test_setup(features_list_tells_memory_of_refused_buffers_only, clear),
       cmocka_unit_test_setup(features_list_writes_no_more_than_asked, clear),

@@ -9,8 +9,11 @@
 
 #include <liburing.h>
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sqcq/sqcq.h>
 #include <string.h>
+#include <sys/uio.h>
 
 static struct io_uring_sqe sqe;
 
@@ -132,6 +135,72 @@ static void prep_read_into_a_fixed_buffer_names_it(void **state)
   assert_rest_is_zero();
 }
 
+static void prep_vector_names_iovecs_and_how_many(void **state)
+{
+  struct iovec iovecs[3];
+  struct sqcq__read_target target = {
+      .data = iovecs, .offset = 512, .length = 3, .fd = 4, .fixed_buffer = -1};
+
+  sqcq__prep_vector(&sqe, &target, 11);
+  assert_int_equal(sqe.opcode, IORING_OP_READV);
+  assert_int_equal(sqe.flags, 0);
+  assert_int_equal(sqe.fd, 4);
+  assert_int_equal(sqe.addr, (uintptr_t)iovecs);
+  assert_int_equal(sqe.len, 3);
+  assert_int_equal(sqe.off, 512);
+  assert_int_equal(sqe.rw_flags, 0);
+  assert_int_equal(sqe.buf_index, 0);
+  assert_int_equal(sqe.user_data, 11);
+  assert_rest_is_zero();
+  target.fixed_file = true;
+  sqcq__prep_vector(&sqe, &target, 11);
+  assert_int_equal(sqe.flags, IOSQE_FIXED_FILE);
+}
+
+static void prep_advice_names_what_the_file_is_to_expect(void **state)
+{
+  struct sqcq__read_target target = {.offset = 4096, .length = 0, .fd = 5, .fixed_buffer = -1};
+
+  sqcq__prep_advice(&sqe, &target, true, 12);
+  assert_int_equal(sqe.opcode, IORING_OP_FADVISE);
+  assert_int_equal(sqe.flags, 0);
+  assert_int_equal(sqe.fd, 5);
+  assert_int_equal(sqe.off, 4096);
+  assert_int_equal(sqe.len, 0);
+  assert_int_equal(sqe.addr, 0); /* a length of 64 bits since 6.10 */
+  assert_int_equal(sqe.fadvise_advice, POSIX_FADV_WILLNEED);
+  assert_int_equal(sqe.buf_index, 0);
+  assert_int_equal(sqe.user_data, 12);
+  assert_rest_is_zero();
+  target.fixed_file = true;
+  target.length = 99;
+  sqcq__prep_advice(&sqe, &target, false, 12);
+  assert_int_equal(sqe.fadvise_advice, POSIX_FADV_DONTNEED);
+  assert_int_equal(sqe.len, 99);
+  assert_int_equal(sqe.flags, IOSQE_FIXED_FILE);
+}
+
+static void prep_hints_put_each_flag_in_its_place(void **state)
+{
+  struct sqcq__read_target target = {.length = 1, .fd = 3, .fixed_file = true, .fixed_buffer = -1};
+
+  sqcq__prep_read(&sqe, &target, 1);
+  sqcq__prep_hints(&sqe, 0, 0);
+  assert_int_equal(sqe.flags, IOSQE_FIXED_FILE);
+  assert_int_equal(sqe.rw_flags, 0);
+  assert_rest_is_zero();
+  sqcq__prep_hints(&sqe, SQCQ_READ_NOWAIT, 0);
+  assert_int_equal(sqe.rw_flags, RWF_NOWAIT);
+  assert_int_equal(sqe.flags, IOSQE_FIXED_FILE);
+  sqcq__prep_hints(&sqe, SQCQ_READ_DONTCACHE, 0);
+  assert_int_equal(sqe.rw_flags, RWF_NOWAIT | 0x80);
+  sqcq__prep_read(&sqe, &target, 1);
+  sqcq__prep_hints(&sqe, SQCQ_READ_ASYNC, 0x4007);
+  assert_int_equal(sqe.flags, IOSQE_FIXED_FILE | IOSQE_ASYNC);
+  assert_int_equal(sqe.rw_flags, 0);
+  assert_int_equal(sqe.ioprio, 0x4007);
+}
+
 static void prep_cancel_names_its_target_exactly(void **state)
 {
   sqcq__prep_cancel(&sqe, UINT64_C(0xaabbccdd11223344), 5);
@@ -188,6 +257,9 @@ int main(void)
       cmocka_unit_test_setup(prep_read_at_the_current_position_is_offset_minus_one, dirty),
       cmocka_unit_test_setup(prep_read_of_a_fixed_file_says_so, dirty),
       cmocka_unit_test_setup(prep_read_into_a_fixed_buffer_names_it, dirty),
+      cmocka_unit_test_setup(prep_vector_names_iovecs_and_how_many, dirty),
+      cmocka_unit_test_setup(prep_advice_names_what_the_file_is_to_expect, dirty),
+      cmocka_unit_test_setup(prep_hints_put_each_flag_in_its_place, dirty),
       cmocka_unit_test_setup(prep_cancel_names_its_target_exactly, dirty),
       cmocka_unit_test_setup(prep_close_names_the_descriptor, dirty),
       cmocka_unit_test_setup(prep_poll_once_or_for_good, dirty),
