@@ -19,9 +19,11 @@ set(SQCQ_SOURCES
   src/engine/api.c
   src/engine/api_lanes.c
   src/engine/buffers.c
+  src/engine/cancels.c
   src/engine/channels.c
   src/engine/config.c
   src/engine/consume.c
+  src/engine/ending.c
   src/engine/engine.c
   src/engine/features.c
   src/engine/files.c
@@ -33,6 +35,7 @@ set(SQCQ_SOURCES
   src/engine/report.c
   src/engine/requests.c
   src/engine/ring.c
+  src/engine/timers.c
   src/engine/turn.c
 )
 

@@ -84,6 +84,7 @@ extern "C" {
 #define SQCQ_POOLS_MAX 1024u
 #define SQCQ_BUFFERS_MAX 1048576u
 #define SQCQ_VECTOR_MAX 64u         /* buffers of one vectored read */
+#define SQCQ_CANCELS_MAX 65536u
 #define SQCQ_LENGTH_MAX 0x7ffff000u /* the kernel's own limit of one read */
 
 /* An offset: read at the descriptor's own position (pipes, sockets, eventfd, ...). */
@@ -144,6 +145,21 @@ enum sqcq_remove_mode {
 #define SQCQ_COMPLETION_UNSUBMITTED (1u << 0)  /* never reached the kernel */
 #define SQCQ_COMPLETION_STOPPED (1u << 1)      /* by sqcq_engine_stop() */
 #define SQCQ_COMPLETION_FILE_REMOVED (1u << 2) /* by sqcq_file_remove() */
+#define SQCQ_COMPLETION_CANCELLED (1u << 3)    /* by sqcq_cancel() */
+#define SQCQ_COMPLETION_DEADLINE (1u << 4)     /* by its deadline */
+/* And one that is no request's: the report of a cancel, sqcq_cancel.report. Without a buffer. */
+#define SQCQ_COMPLETION_REPORT (1u << 5)
+
+/* sqcq_cancel.what: which requests. */
+enum sqcq_cancel_what {
+  SQCQ_CANCEL_ALL = 1,
+  SQCQ_CANCEL_CHANNEL = 2,  /* all of `channel` */
+  SQCQ_CANCEL_FILE = 3,     /* all of `file` */
+  SQCQ_CANCEL_USER_DATA = 4 /* all of `channel` with this `user_data` */
+};
+
+/* sqcq_cancel.flags */
+#define SQCQ_CANCEL_REPORT (1u << 0) /* say on `report` how many were found */
 
 /* sqcq_engine_histogram(): the stages of a request. */
 enum sqcq_stage {
@@ -213,6 +229,7 @@ struct sqcq_engine_config {
   /* Own lanes open at once, to SQCQ_LANES_OWN_MAX; see sqcq_lane_open(). Each is of lane_slots
    * requests, 64 bytes a request, taken at creation. 0: none */
   uint32_t lanes_own;
+  uint32_t cancels_max; /* sqcq_cancel() calls not yet acted upon, to SQCQ_CANCELS_MAX. 64 */
   /* Buffers that one SQCQ_READ_VECTOR may have, to SQCQ_VECTOR_MAX; 16 bytes each for each place of
    * the depth. 0: there are no such reads. */
   uint32_t vectors_max;
@@ -278,7 +295,21 @@ struct sqcq_read {
    * without CAP_SYS_ADMIN or CAP_SYS_NICE, the completion says -EPERM. */
   uint16_t ioprio;
   uint16_t buffer_count; /* SQCQ_READ_VECTOR: 1 (a plain read) to vectors_max; else 0 */
-  uint64_t deadline_ns;  /* 0: not used yet */
+  uint64_t deadline_ns;  /* CLOCK_MONOTONIC, nanoseconds, to INT64_MAX: ended then with
+                            SQCQ_COMPLETION_DEADLINE, if it has not completed. 0: none */
+};
+
+/* Which requests to cancel, and whom to tell. Copied by sqcq_cancel(). Fields that `what` and
+ * `flags` make no use of are 0. */
+struct sqcq_cancel {
+  uint32_t what;             /* enum sqcq_cancel_what */
+  uint32_t flags;            /* SQCQ_CANCEL_* */
+  sqcq_channel channel;      /* for CHANNEL and USER_DATA */
+  sqcq_file file;            /* for FILE */
+  uint64_t user_data;        /* for USER_DATA */
+  sqcq_channel report;       /* with REPORT: where the report goes, */
+  uint64_t report_user_data; /* and its user_data */
+  uint64_t reserved;         /* 0 */
 };
 
 /* One answer: a cache line. Everything but result, flags and data is the request's. */
@@ -307,7 +338,7 @@ struct sqcq_stats {
   uint64_t refused_invalid;    /* -EINVAL, -EOPNOTSUPP, and -EBADFD of sqcq_lane_request() */
   uint64_t refused_no_buffers; /* -ENOBUFS of sqcq_buffer_acquire() */
   uint64_t submitted;          /* reads handed to the kernel */
-  uint64_t completed;          /* completions put into channels */
+  uint64_t completed;          /* completions put into channels, without reports of cancels */
   uint64_t unsubmitted;        /* of these, -ECANCELED without having reached the kernel */
   uint64_t failed;             /* of these, with a negative result */
   uint64_t bytes;              /* read */
@@ -614,9 +645,11 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_buffer_unwrap(struct sqcq_engine *engine, sqc
  *           -EBUSY       buffer in flight
  *           -ESHUTDOWN   engine stopping or stopped
  *           -EINVAL      NULL; length 0, over SQCQ_LENGTH_MAX or beyond the buffer; offset over
- *                        INT64_MAX; a field not 0 that must be; another engine's handle; flags
- *                        that do not go together; no such ioprio; more buffers than vectors_max
- *           -EOPNOTSUPP  a flag that this kernel or engine does not have
+ *                        INT64_MAX; deadline over INT64_MAX; a field not 0 that must be; another
+ *                        engine's handle; flags that do not go together; no such ioprio; more
+ *                        buffers than vectors_max
+ *           -EOPNOTSUPP  a flag that this kernel or engine does not have; a deadline, on an IOPOLL
+ *                        engine, whose reads cannot be cancelled
  *           On any error nothing has changed. What only the kernel can judge (O_DIRECT alignment,
  *           offsets beyond the device) arrives as the completion's result.
  */
@@ -703,6 +736,34 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_lane_request_many(struct sqcq_engine *engine,
 SQCQ_EXPORT SQCQ_MUST_USE int sqcq_completion_buffers(struct sqcq_engine *engine,
                                                       const struct sqcq_completion *completion,
                                                       sqcq_buffer *buffers, uint32_t max);
+
+/*
+ * End requests that have been accepted and have not completed. Every request whose sqcq_request()
+ * had returned before this was called, and that is of those meant, is found, unless it completes
+ * first; none is touched whose sqcq_request() is called after this has returned. Each still gets its
+ * one completion: -ECANCELED with SQCQ_COMPLETION_CANCELLED and _UNSUBMITTED where it had not gone to
+ * the kernel yet; else the kernel's number, with _CANCELLED; or its bytes and no flag, where it was
+ * faster. A cancel is acted upon in the I/O thread's next turn. The channel may be closed
+ * (sqcq_channel_destroy() said -EBUSY): so one gets its silent reads out.
+ * With SQCQ_CANCEL_REPORT a completion of its own says how many requests were found at that moment,
+ * waiting or in the kernel, being ended for another reason or not: flags SQCQ_COMPLETION_REPORT,
+ * result the number, user_data report_user_data, all else 0. It may arrive before the completions of
+ * those in the kernel. It needs a completion slot of `report`, like a request.
+ * Thread:   P; not from a signal handler.   Blocks: never.
+ * Syscalls: write(eventfd), only while the I/O thread sleeps; where it is refused after it had a
+ *           credit, futex(WAKE) for a consumer that waits for no more than that.
+ * Returns:  0            also where nothing is found
+ *           -EAGAIN      cancels_max cancels are waiting for the I/O thread
+ *           -EXFULL      `report` has no free completion slot
+ *           -EPIPE       channel stale; `report` stale or closed
+ *           -EBADF       file stale or removed
+ *           -EOPNOTSUPP  IOPOLL engine
+ *           -ESHUTDOWN   the engine has stopped (one that is stopping still takes cancels)
+ *           -EINVAL      NULL; unknown `what` or flag; a field not 0 that must be; another engine's
+ *                        handle
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_cancel(struct sqcq_engine *engine,
+                                          const struct sqcq_cancel *cancel);
 
 /*
  * Stop: refuse every request from now on with -ESHUTDOWN, answer the accepted ones, then end

@@ -15,7 +15,7 @@ static const struct {
   const char *text;
 } texts[] = {
     {0, "no error"},
-    {EAGAIN, "no lane has room for a request: try again (EAGAIN)"},
+    {EAGAIN, "no lane has room for a request, or no cancel is free: try again (EAGAIN)"},
     {EXFULL, "the channel has no free completion slot: its consumer is behind (EXFULL)"},
     {EPIPE, "the channel is closed, or the handle is stale (EPIPE)"},
     {ENOBUFS, "no buffer of the pool is free (ENOBUFS)"},

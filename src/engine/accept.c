@@ -35,7 +35,8 @@ struct chunk {
   const struct sqcq_read *reads;
   uint32_t count;
   uint32_t channels;
-  int64_t now; /* of the chunk; 0: not timed */
+  int64_t now;    /* of the chunk; 0: not timed */
+  uint32_t epoch; /* of cancels: from within this call, and before anything is committed */
   struct credits credits[CHUNK];
   uint8_t credits_of[CHUNK]; /* by read */
 };
@@ -53,11 +54,13 @@ static int check_read(const struct sqcq_engine *engine, const struct sqcq_read *
   int error = 0;
 
   if ((read->length == 0 && (read->flags & SQCQ__READ_ADVICE) == 0) ||
-      read->length > SQCQ_LENGTH_MAX || read->deadline_ns != 0 ||
+      read->length > SQCQ_LENGTH_MAX || read->deadline_ns > INT64_MAX ||
       (read->offset > INT64_MAX && read->offset != SQCQ_OFFSET_CURRENT))
     return -EINVAL;
   if ((read->flags | read->ioprio | read->buffer_count) != 0)
     error = sqcq__hints_check(engine, read);
+  if (error == 0 && read->deadline_ns != 0 && (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0)
+    error = -EOPNOTSUPP; /* once in the kernel it could not be ended */
   if (error == 0)
     error = check_channel(engine, read->channel.id);
   if (error == 0)
@@ -132,7 +135,7 @@ static int put_buffers(struct sqcq_engine *engine, const struct sqcq_read *read,
 }
 
 /* One read into the slot reserved; its buffer is the engine's from here on. */
-static int put(struct sqcq_engine *engine, const struct sqcq_read *read, int64_t now,
+static int put(struct sqcq_engine *engine, const struct chunk *chunk, const struct sqcq_read *read,
                struct sqcq__request *slot)
 {
   enum sqcq__request_op op = SQCQ__REQUEST_READ;
@@ -157,9 +160,11 @@ static int put(struct sqcq_engine *engine, const struct sqcq_read *read, int64_t
       .buffer = handle,
       .offset = read->offset,
       .user_data = read->user_data,
-      .accepted_ns = (uint64_t)now,
+      .deadline_ns = read->deadline_ns,
+      .accepted_ns = (uint64_t)chunk->now,
       .length = read->length,
       .buffer_offset = read->buffer_offset,
+      .cancel_epoch = chunk->epoch,
       .ioprio = read->ioprio,
       .op = (uint8_t)op,
       .hints = (uint8_t)read->flags,
@@ -182,7 +187,7 @@ IN_PLACE int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct s
     slot = sqcq__lane_reserve(lane);
     if (slot == NULL)
       return 0;
-    int error = put(engine, &chunk->reads[*done], chunk->now, slot);
+    int error = put(engine, chunk, &chunk->reads[*done], slot);
     if (error < 0)
       return error;
     sqcq__lane_fill(lane);
@@ -205,6 +210,7 @@ IN_PLACE uint32_t prepare(struct sqcq_engine *engine, struct chunk *chunk, int *
   if (chunk->count > 0) {
     take_credits(engine, chunk);
     chunk->now = sqcq__time(engine);
+    chunk->epoch = sqcq__load_relaxed(&engine->control.cancel_epoch); /* relaxed: see cancels.h */
   }
   return chunk->count;
 }

@@ -1,6 +1,6 @@
 /*
  * The turn's step that acts on control words: stop, removal of files, retirement of channels; and
- * what follows from it: cancels and closes. Room: I.
+ * what follows from it: cancels and closes. Cancels asked for, and deadlines, are in ending.c. Room: I.
  *
  * A control word is taken BEFORE the lanes are drained and acted upon AFTER: what was accepted
  * before the word was posted is in the table by then.
@@ -13,11 +13,11 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* Answer all requests that wait, of this file or (0) of all. */
-static void answer_waiting(struct sqcq_engine *engine, uint64_t file, uint32_t flags)
+uint32_t sqcq__turn_answer_waiting(struct sqcq_engine *engine, const struct sqcq__match *match,
+                                   uint32_t flags)
 {
   struct sqcq__requests *requests = &engine->io.requests;
-  uint32_t index = sqcq__requests_unqueue(requests, file);
+  uint32_t index = sqcq__requests_unqueue(requests, match), answered = 0;
 
   while (index != SQCQ__NO_SLOT) {
     struct sqcq__slot *slot = &requests->slots[index];
@@ -28,7 +28,9 @@ static void answer_waiting(struct sqcq_engine *engine, uint64_t file, uint32_t f
     sqcq__count(&engine->stats.unsubmitted, 1);
     sqcq__requests_drop(requests, slot);
     sqcq__turn_unref(engine, of);
+    answered++;
   }
+  return answered;
 }
 
 static void retire_file(struct sqcq_engine *engine, uint32_t index)
@@ -70,8 +72,9 @@ static void remove_file(struct sqcq_engine *engine, uint32_t index)
   /* relaxed: the word is ours until the file is closed */
   uint64_t handle =
       sqcq__handle(sqcq__word_generation(sqcq__load_relaxed(&file->word)), index, engine->tag);
-  sqcq__requests_want_cancel(&engine->io.requests, handle, SQCQ_COMPLETION_FILE_REMOVED);
-  answer_waiting(engine, handle, SQCQ_COMPLETION_FILE_REMOVED);
+  struct sqcq__match match = {.file = handle};
+  (void)sqcq__requests_want_cancel(&engine->io.requests, &match, SQCQ_COMPLETION_FILE_REMOVED);
+  (void)sqcq__turn_answer_waiting(engine, &match, SQCQ_COMPLETION_FILE_REMOVED);
 }
 
 /* Close what can be closed: through the ring, since close(2) can block, but for IOPOLL rings, which
@@ -159,8 +162,10 @@ static void stop(struct sqcq_engine *engine)
     mode = SQCQ__STOPPING_CANCEL;
   }
   if (mode == SQCQ__STOPPING_CANCEL) {
-    sqcq__requests_want_cancel(&io->requests, 0, SQCQ_COMPLETION_STOPPED);
-    answer_waiting(engine, 0, SQCQ_COMPLETION_STOPPED);
+    struct sqcq__match all = {0};
+
+    (void)sqcq__requests_want_cancel(&io->requests, &all, SQCQ_COMPLETION_STOPPED);
+    (void)sqcq__turn_answer_waiting(engine, &all, SQCQ_COMPLETION_STOPPED);
   }
 }
 
@@ -194,7 +199,11 @@ void sqcq__turn_control(struct sqcq_engine *engine, uint32_t bits, uint32_t remo
   }
   if ((bits & SQCQ__CONTROL_RETIRE) != 0)
     retire_channels(engine);
+  if ((bits & SQCQ__CONTROL_CANCEL) != 0 || engine->io.sealed)
+    sqcq__turn_cancel(engine);
   stop(engine);
+  if (engine->io.timers.count > 0) /* after all that drains lanes: none starts past its deadline */
+    sqcq__turn_expire(engine);
   if (engine->files.to_close != 0)
     close_files(engine);
   retry_cancels(engine);

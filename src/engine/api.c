@@ -238,6 +238,11 @@ int sqcq_request_many(struct sqcq_engine *engine, const struct sqcq_read *reads,
   return accepted;
 }
 
+int sqcq_cancel(struct sqcq_engine *engine, const struct sqcq_cancel *cancel)
+{
+  return engine == NULL || cancel == NULL ? -EINVAL : sqcq__cancel(engine, cancel);
+}
+
 int sqcq_engine_stop(struct sqcq_engine *engine, unsigned mode, int64_t limit_ns)
 {
   if (engine == NULL || mode > SQCQ_STOP_CANCEL || limit_ns < SQCQ_FOREVER)

@@ -15,6 +15,7 @@
 #define FILES_DEFAULT 1024u
 #define POOLS_DEFAULT 16u
 #define BUFFERS_DEFAULT 4096u
+#define CANCELS_DEFAULT 64u
 #define SPIN_DEFAULT_NS 20000u /* about what a sleep and a wake cost */
 #define SQPOLL_IDLE_DEFAULT_MS 10u
 
@@ -57,6 +58,7 @@ void sqcq_engine_config_init(struct sqcq_engine_config *config)
       .idle = SQCQ_IDLE_SPIN_SLEEP,
       .spin_ns = SPIN_DEFAULT_NS,
       .sqpoll_idle_ms = SQPOLL_IDLE_DEFAULT_MS,
+      .cancels_max = CANCELS_DEFAULT,
   };
 }
 
@@ -104,6 +106,7 @@ static int take_given(const struct sqcq_engine_config *given, struct sqcq_engine
   DEFAULT(buffers_max);
   DEFAULT(spin_ns);
   DEFAULT(sqpoll_idle_ms);
+  DEFAULT(cancels_max);
 #undef DEFAULT
   if (user->channels_max == 0) {
     /* Each keeps a place of the depth: no more than a quarter of it by default. */
@@ -147,6 +150,7 @@ int sqcq__config_resolve(const struct sqcq_engine_config *given, struct sqcq__co
   BOUND(files_fixed, SQCQ_FILES_FIXED_MAX);
   BOUND(pools_max, SQCQ_POOLS_MAX);
   BOUND(buffers_max, SQCQ_BUFFERS_MAX);
+  BOUND(cancels_max, SQCQ_CANCELS_MAX);
 #undef BOUND
   if (user->lanes_own > SQCQ_LANES_OWN_MAX)
     return refuse(why, "lanes_own", user->lanes_own, "0 to SQCQ_LANES_OWN_MAX", SQCQ_LANES_OWN_MAX);

@@ -19,6 +19,8 @@ static void time_delivery(struct sqcq_engine *engine, struct sqcq_completion *ta
   int64_t now = sqcq__now();
 
   for (uint32_t i = 0; i < n; i++) {
+    if ((taken[i].flags & SQCQ_COMPLETION_REPORT) != 0)
+      continue;
     sqcq__histogram_add_shared(&engine->histograms[SQCQ_STAGE_DELIVERY],
                                now - (int64_t)taken[i].reserved);
     taken[i].reserved = 0;
@@ -31,6 +33,8 @@ static uint32_t take(struct sqcq_engine *engine, struct sqcq__channel *channel,
   uint32_t n = sqcq__channel_pop(channel, out, max);
 
   for (uint32_t i = 0; i < n; i++) {
+    if ((out[i].flags & SQCQ_COMPLETION_REPORT) != 0)
+      continue; /* of a cancel: there is no buffer */
     struct sqcq__buffer *buffer = sqcq__buffer_at(&engine->buffers, out[i].buffer.id);
 
     if ((out[i].flags & (SQCQ_COMPLETION_VECTOR | SQCQ_COMPLETION_ADVICE)) != 0) {

@@ -1,10 +1,10 @@
 /*
- * Control words: stop, removal of files, retirement of channels. Doorway P -> I.
+ * Control words: stop, removal of files, retirement of channels, cancels. Doorway P -> I.
  *
  * Control never travels in lanes: it may be what frees the slot that all wait for. Whoever has
  * something to say writes it down, sets its bit by a sequentially consistent RMW, and wakes the I/O
  * thread, which looks at the bits in every turn. All words are bounded: one stop, one stack entry a
- * file or channel.
+ * file, channel, or cancel of cancels_max.
  *
  *   pair(control)  the bit's RMW (release: what it announces is written) before the I/O thread's
  *   taking
@@ -24,6 +24,7 @@
 #define SQCQ__CONTROL_STOP (1u << 0)
 #define SQCQ__CONTROL_REMOVE (1u << 1)
 #define SQCQ__CONTROL_RETIRE (1u << 2)
+#define SQCQ__CONTROL_CANCEL (1u << 3)
 
 enum sqcq__stopping {
   SQCQ__STOPPING_NOT,
@@ -35,6 +36,9 @@ struct sqcq__control {
   /* Producers look at it in every call, and it changes once: a line that everybody shares. relaxed:
    * early advice; what holds is the claim of the lanes. */
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t stopping; /* W: any; enum sqcq__stopping, only grows */
+  /* W: cancellers, an RMW a cancel; R: producers, once a call, in this line which they read anyway.
+   * relaxed: see cancels.h */
+  _Atomic uint32_t cancel_epoch;
   _Atomic int64_t stop_limit;                     /* W: any; CLOCK_MONOTONIC ns, INT64_MAX: none */
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t bits; /* W: any sets, I clears; pair(control) */
   /* W: any pushes, I takes; top of the stack of channels: index + 1; pair(retire) */

@@ -107,6 +107,8 @@ static void free_parts(struct sqcq_engine *engine)
   sqcq__lanes_fini(&engine->lanes);
   sqcq__own_fini(&engine->own);
   sqcq__requests_fini(&engine->io.requests);
+  sqcq__timers_fini(&engine->io.timers);
+  sqcq__cancels_fini(&engine->cancels);
   sqcq__router_fini(&engine->io.router);
   sqcq__relay_fini(&engine->relay);
   for (uint32_t i = 0; engine->channels != NULL && i < engine->config.user.channels_max; i++)
@@ -148,6 +150,10 @@ static int make_tables(struct sqcq_engine *engine)
         sqcq__mem_new((size_t)user->depth * user->vectors_max, sizeof(*engine->io.iovecs));
     error = engine->io.iovecs == NULL ? -ENOMEM : 0;
   }
+  if (error == 0)
+    error = sqcq__timers_init(&engine->io.timers, engine->io.requests.capacity);
+  if (error == 0)
+    error = sqcq__cancels_init(&engine->cancels, user->cancels_max);
   if (error == 0)
     error = sqcq__relay_init(&engine->relay, engine->channels, user->channels_max);
   if (error == 0)
@@ -263,7 +269,7 @@ static void turn_to_the_end(struct sqcq_engine *engine)
   /* What was accepted never reached the kernel, so nothing is waited for. Should the ring refuse to
    * be enabled, it holds nothing: the engine is at its end unless somebody is owed an answer. */
   if (sqcq_engine_run(engine) < 0 && sqcq__lanes_accepted(&engine->lanes) == 0 &&
-      sqcq__own_accepted(&engine->own) == 0)
+      sqcq__own_accepted(&engine->own) == 0 && sqcq__cancels_close(&engine->cancels))
     sqcq__store_release(&engine->phase, SQCQ__PHASE_STOPPED);
 }
 

@@ -2,7 +2,7 @@
  * The engine: all parts in one place. Stays inside src/engine/.
  *
  *   S  sets the parts up and takes them down (engine.c, pools.c)
- *   P  accept.c (requests), control.h (stop, remove, retire)
+ *   P  accept.c (requests), cancels.c, control.h (stop, remove, retire)
  *   I  turn.c and what it calls: everything under `io`
  *   C  consume.c
  */
@@ -15,6 +15,7 @@
 #include "dispatch/router.h"
 #include "dispatch/wake.h"
 #include "engine/buffers.h"
+#include "engine/cancels.h"
 #include "engine/config.h"
 #include "engine/control.h"
 #include "engine/features.h"
@@ -24,6 +25,7 @@
 #include "engine/requests.h"
 #include "engine/ring.h"
 #include "engine/stats.h"
+#include "engine/timers.h"
 #include "mpsc/lanes.h"
 #include "mpsc/own.h"
 
@@ -43,6 +45,8 @@ enum sqcq__phase {
 struct sqcq__io {
   struct sqcq__requests requests;
   struct sqcq__router router;
+  struct sqcq__timers timers;
+  uint32_t reports;     /* of cancels, among what was pushed since the turn began */
   uint32_t closes_out;  /* close SQEs in the kernel */
   int64_t now;          /* what time it is in this turn, where histograms ask for it; else 0 */
   bool wake_armed;      /* the poll on the eventfd is in the kernel, or in an SQE */
@@ -76,6 +80,7 @@ struct sqcq_engine {
 
   /* The doorways, each with its own rules. */
   struct sqcq__control control;
+  struct sqcq__cancels cancels;
   struct sqcq__sleeper sleeper;
   struct sqcq__relay relay;
   struct sqcq__lanes lanes;
@@ -106,6 +111,8 @@ int sqcq__channel_destroy(struct sqcq_engine *engine, uint64_t handle);
 /* By whoever may be the last to touch it: a destroyed channel's place is free for another one. */
 void sqcq__channel_recycle(struct sqcq_engine *engine, struct sqcq__channel *channel);
 
+int sqcq__cancel(struct sqcq_engine *engine, const struct sqcq_cancel *cancel);
+
 int sqcq__accept(struct sqcq_engine *engine, const struct sqcq_read *reads, uint32_t count);
 /* Likewise, through an own lane. */
 int sqcq__accept_own(struct sqcq_engine *engine, uint64_t lane, const struct sqcq_read *reads,
@@ -129,6 +136,12 @@ void sqcq__turn_reap(struct sqcq_engine *engine);
 /* Answer a request that never reached the kernel. */
 void sqcq__turn_answer(struct sqcq_engine *engine, const struct sqcq__slot *slot, int32_t result,
                        uint32_t flags);
+/* Answer all requests that wait and match, ended by `flags`: how many. */
+uint32_t sqcq__turn_answer_waiting(struct sqcq_engine *engine, const struct sqcq__match *match,
+                                   uint32_t flags);
+/* Act on the cancels taken; end the requests whose deadline has passed. */
+void sqcq__turn_cancel(struct sqcq_engine *engine);
+void sqcq__turn_expire(struct sqcq_engine *engine);
 /* One request less names this file; where it was the last of a removed one, close it. */
 void sqcq__turn_unref(struct sqcq_engine *engine, uint64_t file);
 /* Whether the engine's own operations are all done. */

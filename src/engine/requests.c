@@ -250,21 +250,58 @@ void sqcq__requests_retry_missed(struct sqcq__requests *requests)
   }
 }
 
-void sqcq__requests_want_cancel(struct sqcq__requests *requests, uint64_t file, uint32_t flags)
+/* Numbers of cancels wrap. A request that has been here for so many of them gets a later number,
+ * which is still older than all cancels to come: it does not become a new one by staying. Every
+ * cancel passes every request, so none is overlooked. */
+#define EPOCHS_MAX (INT32_MAX / 2)
+
+static bool is_older(struct sqcq__slot *slot, uint32_t epoch)
 {
+  int32_t age = (int32_t)(epoch - slot->request.cancel_epoch);
+
+  if (age > EPOCHS_MAX)
+    slot->request.cancel_epoch = epoch - EPOCHS_MAX;
+  return age > 0;
+}
+
+static bool matches(struct sqcq__slot *slot, const struct sqcq__match *match)
+{
+  const struct sqcq__request *request = &slot->request;
+
+  return (!match->older || is_older(slot, match->epoch)) &&
+         (match->file == 0 || (request->file ^ match->file) >> SQCQ__TAG_BITS == 0) &&
+         (match->channel == 0 || match->channel - 1 == channel_of(slot)) &&
+         (!match->by_user_data || match->user_data == request->user_data) &&
+         (match->flags == 0 || (match->flags & slot->flags) != 0);
+}
+
+void sqcq__requests_want_one(struct sqcq__requests *requests, struct sqcq__slot *slot,
+                             uint32_t flags)
+{
+  SQCQ_ASSERT(slot->state == SQCQ__SLOT_FLYING);
+  slot->flags |= flags;
+  if (!slot->cancel_wanted && !slot->cancel_out && !slot->cancel_missed) {
+    slot->cancel_wanted = true;
+    requests->cancels_wanted++;
+  }
+}
+
+uint32_t sqcq__requests_want_cancel(struct sqcq__requests *requests,
+                                    const struct sqcq__match *match, uint32_t flags)
+{
+  uint32_t matched = 0;
+
   for (uint32_t place = 0; place < requests->depth; place++) {
     if (requests->flying[place] == SQCQ__NO_SLOT)
       continue;
     struct sqcq__slot *slot = &requests->slots[requests->flying[place]];
 
-    if (!sqcq__slot_names(slot, file))
+    if (!matches(slot, match))
       continue;
-    slot->flags |= flags;
-    if (!slot->cancel_wanted && !slot->cancel_out && !slot->cancel_missed) {
-      slot->cancel_wanted = true;
-      requests->cancels_wanted++;
-    }
+    sqcq__requests_want_one(requests, slot, flags);
+    matched++;
   }
+  return matched;
 }
 
 struct sqcq__slot *sqcq__requests_next_cancel(struct sqcq__requests *requests, uint32_t *place)
@@ -295,7 +332,7 @@ void sqcq__requests_uncancel(struct sqcq__requests *requests, struct sqcq__slot 
   requests->cancels_out--;
 }
 
-uint32_t sqcq__requests_unqueue(struct sqcq__requests *requests, uint64_t file)
+uint32_t sqcq__requests_unqueue(struct sqcq__requests *requests, const struct sqcq__match *match)
 {
   uint32_t first = SQCQ__NO_SLOT;
 
@@ -309,7 +346,7 @@ uint32_t sqcq__requests_unqueue(struct sqcq__requests *requests, uint64_t file)
       uint32_t index = *link;
       struct sqcq__slot *slot = &requests->slots[index];
 
-      if (!sqcq__slot_names(slot, file)) {
+      if (!matches(slot, match)) {
         last = index;
         link = &slot->next;
         continue;

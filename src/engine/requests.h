@@ -78,6 +78,17 @@ struct sqcq__requests {
   uint32_t cancels_missed; /* slots with cancel_missed */
 };
 
+/* Which requests are meant. {0}: all. */
+struct sqcq__match {
+  uint64_t file;      /* its handle; 0: of any */
+  uint64_t user_data; /* with by_user_data */
+  uint32_t channel;   /* index + 1; 0: of any */
+  uint32_t flags;     /* only those that have one of these; 0: any */
+  uint32_t epoch;     /* with older: accepted before the cancel of this number */
+  bool older;
+  bool by_user_data;
+};
+
 /* 0 or -ENOMEM. At first every channel is sure of one place. */
 int sqcq__requests_init(struct sqcq__requests *requests, uint32_t credits, uint32_t channel_count,
                         uint32_t depth);
@@ -106,9 +117,13 @@ void sqcq__requests_cancelled(struct sqcq__requests *requests, struct sqcq__slot
 /* Ask again for the cancels that missed. */
 void sqcq__requests_retry_missed(struct sqcq__requests *requests);
 
-/* Ask for the cancel of all FLYING requests that match: file 0 is all, else the handle's generation
- * and index. `flags` are put on them. */
-void sqcq__requests_want_cancel(struct sqcq__requests *requests, uint64_t file, uint32_t flags);
+/* Ask for the cancel of all FLYING requests that match, and put `flags` on them: how many. Those
+ * that are being cancelled already count, too. */
+uint32_t sqcq__requests_want_cancel(struct sqcq__requests *requests,
+                                    const struct sqcq__match *match, uint32_t flags);
+/* Likewise of one, which is FLYING. */
+void sqcq__requests_want_one(struct sqcq__requests *requests, struct sqcq__slot *slot,
+                             uint32_t flags);
 
 /* The next slot whose cancel is to be submitted, from *place on, which starts at 0; its cancel
  * counts as out. NULL: none, or as many cancels are out as the CQ has room for. */
@@ -120,7 +135,7 @@ void sqcq__requests_uncancel(struct sqcq__requests *requests, struct sqcq__slot 
 /* Take all WAITING requests that match out of the queues; they are linked by `next` from the slot
  * returned on (SQCQ__NO_SLOT: the end). Each is to be given to drop once its completion has been
  * pushed. */
-uint32_t sqcq__requests_unqueue(struct sqcq__requests *requests, uint64_t file);
+uint32_t sqcq__requests_unqueue(struct sqcq__requests *requests, const struct sqcq__match *match);
 void sqcq__requests_drop(struct sqcq__requests *requests, struct sqcq__slot *slot);
 
 /* The channel is gone: what was kept for it is anybody's, save the one place that every channel is
@@ -136,11 +151,6 @@ static inline uint32_t sqcq__requests_index(const struct sqcq__requests *request
 static inline bool sqcq__requests_empty(const struct sqcq__requests *requests)
 {
   return requests->flying_count == 0 && requests->waiting_count == 0 && requests->cancels_out == 0;
-}
-
-static inline bool sqcq__slot_names(const struct sqcq__slot *slot, uint64_t file)
-{
-  return file == 0 || ((slot->request.file ^ file) >> SQCQ__TAG_BITS) == 0;
 }
 
 #endif

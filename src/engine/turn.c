@@ -73,6 +73,8 @@ void sqcq__turn_answer(struct sqcq_engine *engine, const struct sqcq__slot *slot
                        uint32_t flags)
 {
   const struct sqcq__request *request = &slot->request;
+  if (request->deadline_ns != 0) /* in a line that the answer reads anyway */
+    sqcq__timers_remove(&engine->io.timers, sqcq__requests_index(&engine->io.requests, slot));
   struct sqcq_completion completion = {
       .user_data = request->user_data,
       .result = result,
@@ -112,6 +114,9 @@ static void take_in(struct sqcq_engine *engine, struct sqcq__slot *slot)
   }
   engine->files.io[sqcq__handle_index(slot->request.file)].refs++;
   sqcq__requests_accept(&io->requests, engine->channels);
+  if (slot->request.deadline_ns != 0)
+    sqcq__timers_add(&io->timers, sqcq__requests_index(&io->requests, slot),
+                     (int64_t)slot->request.deadline_ns);
 }
 
 static void drain_lane(struct sqcq_engine *engine, struct sqcq__lane *lane)
@@ -299,6 +304,8 @@ static void finish(struct sqcq_engine *engine)
     }
     return;
   }
+  if (!sqcq__cancels_close(&engine->cancels)) /* a last one, whose report may be owed */
+    return;
   sqcq__ring_unbind(engine->ring);
   sqcq__store_release(&engine->phase, SQCQ__PHASE_STOPPED); /* pair(phase) release */
   sqcq__router_wake_all(&io->router);
@@ -325,8 +332,12 @@ static int turn(struct sqcq_engine *engine)
       (bits & SQCQ__CONTROL_REMOVE) != 0 ? sqcq__files_take_removed(&engine->files) : 0;
   int error = 0;
 
+  /* Once sealed, whatever the bit says: a canceller may have pushed and not set it yet. */
+  if ((bits & SQCQ__CONTROL_CANCEL) != 0 || io->sealed)
+    sqcq__cancels_take(&engine->cancels);
   io->nap = false;
   io->router.pushed = 0;
+  io->reports = 0;
   io->now = sqcq__time(engine);
   sqcq__turn_drain(engine); /* after the control words: what was accepted before them is in */
   sqcq__turn_control(engine, bits, removed);
@@ -344,7 +355,7 @@ static int turn(struct sqcq_engine *engine)
   if (io->router.pushed == 0)
     sqcq__count(&engine->stats.turns_idle, 1);
   else
-    sqcq__count(&engine->stats.completed, io->router.pushed);
+    sqcq__count(&engine->stats.completed, io->router.pushed - io->reports);
   sqcq__store_relaxed(&engine->stats.inflight, io->requests.flying_count);
   sqcq__store_relaxed(&engine->stats.waiting, io->requests.waiting_count);
   sqcq__store_relaxed(&engine->stats.cq_overflow, sqcq__ring_overflow(engine->ring));
@@ -423,7 +434,10 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
 static bool spin_for_work(struct sqcq_engine *engine, int64_t *now)
 {
   struct sqcq__spin spin = {.until = *now + engine->config.user.spin_ns};
+  int64_t next = sqcq__timers_next(&engine->io.timers, *now);
 
+  if (next >= 0 && next < (int64_t)engine->config.user.spin_ns)
+    spin.until = *now + next;
   do {
     if (has_work(engine))
       return true;
@@ -442,6 +456,9 @@ static int64_t time_to_sleep(struct sqcq_engine *engine, int64_t now, int64_t de
     until = least(until, now + NAP_NS);
   if (io->retry_at != 0)
     until = least(until, io->retry_at);
+  int64_t next = sqcq__timers_next(&io->timers, now);
+  if (next >= 0)
+    until = least(until, now + next);
   /* relaxed, both: what is stopped later is a control word, which ends the sleep */
   if (sqcq__load_relaxed(&engine->control.stopping) == SQCQ__STOPPING_DRAIN) {
     int64_t limit = sqcq__load_relaxed(&engine->control.stop_limit);

@@ -147,15 +147,24 @@ static void request_with_bad_offset_is_refused(void **state)
 
 static void request_with_field_that_must_be_zero_is_refused(void **state)
 {
-  for (int i = 0; i < 6; i++) {
+  for (int i = 0; i < 4; i++) {
     struct sqcq_read read = good;
 
     read.flags = i == 0 ? 1u << 6 : i == 1 ? 1u << 31 : 0;
     read.ioprio = i == 2 ? 1 : 0;
     read.buffer_count = i == 3 ? UINT16_MAX : 0;
-    read.deadline_ns = i == 4 ? 1 : i == 5 ? UINT64_MAX : 0;
     refuse(&read, -EINVAL);
   }
+}
+
+static void request_with_deadline_beyond_the_clock_is_refused(void **state)
+{
+  struct sqcq_read read = good;
+
+  read.deadline_ns = (uint64_t)INT64_MAX + 1;
+  refuse(&read, -EINVAL);
+  read.deadline_ns = UINT64_MAX;
+  refuse(&read, -EINVAL);
 }
 
 static void request_with_bad_file_is_refused(void **state)
@@ -334,6 +343,7 @@ int main(void)
       CASE(request_over_the_longest_read_is_refused),
       CASE(request_with_bad_offset_is_refused),
       CASE(request_with_field_that_must_be_zero_is_refused),
+      CASE(request_with_deadline_beyond_the_clock_is_refused),
       CASE(request_with_bad_file_is_refused),
       CASE(request_with_bad_channel_is_refused),
       CASE(request_with_bad_buffer_is_refused),

@@ -76,6 +76,7 @@ static void config_init_gives_the_documented_defaults(void **state)
   assert_int_equal(config.spin_ns, 20000);
   assert_int_equal(config.sqpoll_idle_ms, 10);
   assert_int_equal(config.sqpoll_cpu, 0);
+  assert_int_equal(config.cancels_max, 64);
   assert_int_equal(config.consumer_spin_ns, 0); /* consumers sleep at once */
   assert_int_equal(config.lanes_own, 0);
 }
@@ -158,6 +159,7 @@ static void config_resolve_keeps_what_is_given(void **state)
       .vectors_max = SQCQ_VECTOR_MAX,
       .io_workers_bounded = 1,
       .io_workers_unbounded = INT32_MAX,
+      .cancels_max = 14,
   };
   struct sqcq__config config = resolve(&given);
 
@@ -209,6 +211,7 @@ static void config_resolve_refuses_each_field_over_its_bound(void **state)
   CHECK_BOUND(files_fixed, SQCQ_FILES_FIXED_MAX);
   CHECK_BOUND(pools_max, SQCQ_POOLS_MAX);
   CHECK_BOUND(buffers_max, SQCQ_BUFFERS_MAX);
+  CHECK_BOUND(cancels_max, SQCQ_CANCELS_MAX);
   CHECK_BOUND(lane_slots, SQCQ_LANE_SLOTS_MAX);
   CHECK_BOUND(idle, SQCQ_IDLE_BUSY);
 #undef CHECK_BOUND

@@ -137,6 +137,15 @@ static uint64_t file(uint32_t index)
   return sqcq__handle(1, index, TAG);
 }
 
+/* All of this file, 0: all there are. */
+static const struct sqcq__match *of(uint64_t handle)
+{
+  static struct sqcq__match match;
+
+  match = (struct sqcq__match){.file = handle};
+  return &match;
+}
+
 static struct sqcq__slot *accept_file(uint32_t channel, uint32_t index, uint64_t user_data)
 {
   struct sqcq__slot *slot = sqcq__requests_blank(&table);
@@ -473,7 +482,7 @@ static void requests_want_cancel_of_all_reaches_what_flies(void **state)
     accept(0, i);
   for (uint32_t i = 0; i < 3; i++)
     flying[i] = start_of(0);
-  sqcq__requests_want_cancel(&table, 0, SQCQ_COMPLETION_STOPPED);
+  (void)sqcq__requests_want_cancel(&table, of(0), SQCQ_COMPLETION_STOPPED);
   check();
   assert_int_equal(table.cancels_wanted, 3);
   uint32_t seen = 0;
@@ -500,13 +509,13 @@ static void requests_want_cancel_of_a_file_leaves_the_others(void **state)
   (void)accept_file(1, 5, 2);
   for (int i = 0; i < 3; i++)
     (void)start();
-  sqcq__requests_want_cancel(&table, file(5), SQCQ_COMPLETION_FILE_REMOVED);
+  (void)sqcq__requests_want_cancel(&table, of(file(5)), SQCQ_COMPLETION_FILE_REMOVED);
   check();
   assert_int_equal(table.cancels_wanted, 2);
   for (struct sqcq__slot *slot; (slot = next_cancel(&place)) != NULL;)
     assert_int_not_equal(slot->request.user_data, 1);
   /* Another generation of the same index is another file. */
-  sqcq__requests_want_cancel(&table, sqcq__handle(2, 6, TAG), 0);
+  (void)sqcq__requests_want_cancel(&table, of(sqcq__handle(2, 6, TAG)), 0);
   check();
   assert_int_equal(table.cancels_wanted, 0);
 }
@@ -518,12 +527,12 @@ static void requests_want_cancel_twice_is_one_cancel(void **state)
   make(2, 1, 2);
   accept(0, 0);
   struct sqcq__slot *slot = start_of(0);
-  sqcq__requests_want_cancel(&table, 0, SQCQ_COMPLETION_FILE_REMOVED);
-  sqcq__requests_want_cancel(&table, 0, SQCQ_COMPLETION_STOPPED);
+  (void)sqcq__requests_want_cancel(&table, of(0), SQCQ_COMPLETION_FILE_REMOVED);
+  (void)sqcq__requests_want_cancel(&table, of(0), SQCQ_COMPLETION_STOPPED);
   check();
   assert_int_equal(table.cancels_wanted, 1);
   assert_ptr_equal(next_cancel(&place), slot);
-  sqcq__requests_want_cancel(&table, 0, SQCQ_COMPLETION_STOPPED); /* it is out already */
+  (void)sqcq__requests_want_cancel(&table, of(0), SQCQ_COMPLETION_STOPPED); /* it is out already */
   check();
   assert_int_equal(table.cancels_wanted, 0);
   assert_int_equal(slot->flags, SQCQ_COMPLETION_FILE_REMOVED | SQCQ_COMPLETION_STOPPED);
@@ -537,7 +546,7 @@ static void requests_landed_keep_their_slot_while_the_cancel_is_out(void **state
   accept(0, 0);
   struct sqcq__slot *slot = start_of(0);
   uint32_t generation = slot->generation;
-  sqcq__requests_want_cancel(&table, 0, 0);
+  (void)sqcq__requests_want_cancel(&table, of(0), 0);
   assert_ptr_equal(next_cancel(&place), slot);
   land(slot);
   assert_int_equal(slot->state, SQCQ__SLOT_ANSWERED);
@@ -560,7 +569,7 @@ static void requests_cancelled_before_it_lands_flies_on(void **state)
   make(1, 1, 1);
   accept(0, 0);
   struct sqcq__slot *slot = start_of(0);
-  sqcq__requests_want_cancel(&table, 0, 0);
+  (void)sqcq__requests_want_cancel(&table, of(0), 0);
   assert_ptr_equal(next_cancel(&place), slot);
   cancelled(slot); /* the cancel's CQE came first */
   assert_int_equal(slot->state, SQCQ__SLOT_FLYING);
@@ -576,7 +585,7 @@ static void requests_landed_before_the_cancel_went_out_need_none(void **state)
   make(2, 1, 2);
   accept(0, 0);
   struct sqcq__slot *slot = start_of(0);
-  sqcq__requests_want_cancel(&table, 0, SQCQ_COMPLETION_STOPPED);
+  (void)sqcq__requests_want_cancel(&table, of(0), SQCQ_COMPLETION_STOPPED);
   land(slot);
   assert_int_equal(slot->state, SQCQ__SLOT_FREE);
   assert_int_equal(table.cancels_wanted, 0);
@@ -598,7 +607,7 @@ static void requests_cancel_that_missed_is_tried_again_when_told(void **state)
     accept(0, i);
     slots[i] = start_of(0);
   }
-  sqcq__requests_want_cancel(&table, 0, SQCQ_COMPLETION_STOPPED);
+  (void)sqcq__requests_want_cancel(&table, of(0), SQCQ_COMPLETION_STOPPED);
   for (int i = 0; i < 3; i++)
     assert_non_null(next_cancel(&place));
   sqcq__requests_cancelled(&table, slots[0], true);
@@ -607,7 +616,7 @@ static void requests_cancel_that_missed_is_tried_again_when_told(void **state)
   assert_int_equal(table.cancels_missed, 2);
   assert_int_equal(table.cancels_wanted, 0);
   /* Whoever wants them cancelled again meanwhile does not bring that about earlier. */
-  sqcq__requests_want_cancel(&table, 0, SQCQ_COMPLETION_FILE_REMOVED);
+  (void)sqcq__requests_want_cancel(&table, of(0), SQCQ_COMPLETION_FILE_REMOVED);
   check();
   assert_int_equal(table.cancels_wanted, 1); /* of the one that is not noted as missed */
   assert_int_equal(slots[0]->flags, SQCQ_COMPLETION_STOPPED | SQCQ_COMPLETION_FILE_REMOVED);
@@ -631,7 +640,7 @@ static void requests_landed_after_a_missed_cancel_forget_it(void **state)
   make(2, 1, 2);
   accept(0, 0);
   struct sqcq__slot *slot = start_of(0);
-  sqcq__requests_want_cancel(&table, 0, 1);
+  (void)sqcq__requests_want_cancel(&table, of(0), 1);
   assert_ptr_equal(next_cancel(&place), slot);
   sqcq__requests_cancelled(&table, slot, true);
   check();
@@ -653,7 +662,7 @@ static void requests_missed_cancel_of_one_that_has_landed_is_no_matter(void **st
   make(2, 1, 2);
   accept(0, 0);
   struct sqcq__slot *slot = start_of(0);
-  sqcq__requests_want_cancel(&table, 0, 1);
+  (void)sqcq__requests_want_cancel(&table, of(0), 1);
   assert_ptr_equal(next_cancel(&place), slot);
   land(slot);
   sqcq__requests_cancelled(&table, slot, true); /* -ENOENT: it was faster */
@@ -669,7 +678,7 @@ static void requests_uncancel_is_wanted_again(void **state)
   make(2, 1, 2);
   accept(0, 0);
   struct sqcq__slot *slot = start_of(0);
-  sqcq__requests_want_cancel(&table, 0, 0);
+  (void)sqcq__requests_want_cancel(&table, of(0), 0);
   assert_ptr_equal(next_cancel(&place), slot);
   sqcq__requests_uncancel(&table, slot);
   check();
@@ -689,14 +698,14 @@ static void requests_next_cancel_stops_at_as_many_as_the_cq_holds(void **state)
     accept(0, i);
   slots[0] = start_of(0);
   slots[1] = start_of(0);
-  sqcq__requests_want_cancel(&table, 0, 0);
+  (void)sqcq__requests_want_cancel(&table, of(0), 0);
   assert_non_null(next_cancel(&place));
   assert_non_null(next_cancel(&place));
   land(slots[0]);
   land(slots[1]); /* both cancels' CQEs are still to come */
   (void)start_of(0);
   (void)start_of(0);
-  sqcq__requests_want_cancel(&table, 0, 0);
+  (void)sqcq__requests_want_cancel(&table, of(0), 0);
   check();
   assert_int_equal(table.cancels_wanted, 2);
   place = 0;
@@ -739,7 +748,7 @@ static void requests_unqueue_of_a_file_takes_it_out_of_every_channel(void **stat
   (void)accept_file(2, 6, 4);
   (void)accept_file(2, 6, 5);
   (void)accept_file(2, 5, 6); /* the last */
-  assert_int_equal(drop_all(sqcq__requests_unqueue(&table, file(5))),
+  assert_int_equal(drop_all(sqcq__requests_unqueue(&table, of(file(5)))),
                    1u << 0 | 1u << 2 | 1u << 3 | 1u << 6);
   assert_int_equal(table.waiting_count, 3);
   /* What is left is whole, and takes more at its end. */
@@ -767,11 +776,11 @@ static void requests_unqueue_of_all_leaves_those_that_fly(void **state)
   struct sqcq__slot *flying = start_of(0);
   for (uint32_t i = 1; i < 10; i++)
     accept(i % 3, i);
-  assert_int_equal(drop_all(sqcq__requests_unqueue(&table, 0)), 0x3fe);
+  assert_int_equal(drop_all(sqcq__requests_unqueue(&table, of(0))), 0x3fe);
   assert_int_equal(table.waiting_count, 0);
   assert_int_equal(table.flying_count, 1);
   assert_null(start()); /* nobody is left in the rotation */
-  assert_int_equal(sqcq__requests_unqueue(&table, 0), SQCQ__NO_SLOT);
+  assert_int_equal(sqcq__requests_unqueue(&table, of(0)), SQCQ__NO_SLOT);
   land(flying);
   assert_true(sqcq__requests_empty(&table));
   accept(1, 0);
@@ -782,20 +791,112 @@ static void requests_unqueue_of_a_file_nobody_waits_for_is_nothing(void **state)
 {
   make(20, 3, 8);
   (void)accept_file(0, 5, 0);
-  assert_int_equal(sqcq__requests_unqueue(&table, file(6)), SQCQ__NO_SLOT);
-  assert_int_equal(sqcq__requests_unqueue(&table, sqcq__handle(2, 5, TAG)), SQCQ__NO_SLOT);
+  assert_int_equal(sqcq__requests_unqueue(&table, of(file(6))), SQCQ__NO_SLOT);
+  assert_int_equal(sqcq__requests_unqueue(&table, of(sqcq__handle(2, 5, TAG))), SQCQ__NO_SLOT);
   check();
   (void)start_of(0);
 }
 
-static void slot_names_a_file_by_generation_and_index(void **state)
+/* How many of the table are meant, where flying and where waiting: one is in the table. */
+static uint32_t meant(struct sqcq__match match)
 {
-  struct sqcq__slot slot = {.request.file = sqcq__handle(3, 9, 17)};
+  uint32_t flying = sqcq__requests_want_cancel(&table, &match, 0);
 
-  assert_true(sqcq__slot_names(&slot, 0)); /* 0: any */
-  assert_true(sqcq__slot_names(&slot, sqcq__handle(3, 9, TAG)));
-  assert_false(sqcq__slot_names(&slot, sqcq__handle(4, 9, TAG)));
-  assert_false(sqcq__slot_names(&slot, sqcq__handle(3, 8, TAG)));
+  if (flying > 0)
+    return flying;
+  uint32_t index = sqcq__requests_unqueue(&table, &match), count = 0;
+  for (; index != SQCQ__NO_SLOT; count++) {
+    struct sqcq__slot *slot = &table.slots[index];
+    struct sqcq__request request = slot->request;
+    uint32_t flags = slot->flags;
+
+    index = slot->next;
+    sqcq__requests_drop(&table, slot);
+    slot = sqcq__requests_blank(&table); /* back again */
+    slot->request = request;
+    sqcq__requests_accept(&table, channels);
+    slot->flags = flags;
+  }
+  return count;
+}
+
+static void match_means_a_file_a_channel_a_number_or_a_flag(void **state)
+{
+  for (int flies = 0; flies < 2; flies++) {
+    make(4, 3, 4);
+    struct sqcq__slot *slot = sqcq__requests_blank(&table);
+
+    slot->request = (struct sqcq__request){.file = sqcq__handle(3, 9, 2), .user_data = 5};
+    sqcq__requests_accept(&table, channels);
+    if (flies)
+      assert_ptr_equal(sqcq__requests_start(&table), slot);
+    slot->flags = SQCQ_COMPLETION_DEADLINE;
+
+    assert_int_equal(meant((struct sqcq__match){0}), 1);
+    assert_int_equal(meant((struct sqcq__match){.file = sqcq__handle(3, 9, TAG)}), 1);
+    assert_int_equal(meant((struct sqcq__match){.file = sqcq__handle(4, 9, TAG)}), 0);
+    assert_int_equal(meant((struct sqcq__match){.file = sqcq__handle(3, 8, TAG)}), 0);
+    assert_int_equal(meant((struct sqcq__match){.channel = 3}), 1);
+    assert_int_equal(meant((struct sqcq__match){.channel = 2}), 0);
+    assert_int_equal(meant((struct sqcq__match){.channel = 1}), 0);
+    assert_int_equal(meant((struct sqcq__match){.by_user_data = true, .user_data = 5}), 1);
+    assert_int_equal(meant((struct sqcq__match){.by_user_data = true}), 0);
+    assert_int_equal(
+        meant((struct sqcq__match){.channel = 3, .by_user_data = true, .user_data = 5}), 1);
+    assert_int_equal(
+        meant((struct sqcq__match){.channel = 2, .by_user_data = true, .user_data = 5}), 0);
+    assert_int_equal(meant((struct sqcq__match){.flags = SQCQ_COMPLETION_DEADLINE}), 1);
+    assert_int_equal(meant((struct sqcq__match){.flags = SQCQ_COMPLETION_CANCELLED}), 0);
+  }
+}
+
+static void match_of_epochs_means_older_requests_also_where_they_wrap(void **state)
+{
+  static const struct {
+    uint32_t request, cancel;
+    uint32_t meant;
+  } cases[] = {
+      {0, 0, 0},
+      {0, 1, 1},
+      {1, 1, 0},
+      {2, 1, 0},
+      {7, 9, 1},
+      {UINT32_MAX, 0, 1},
+      {UINT32_MAX, 5, 1},
+      {0, UINT32_MAX, 0},
+      {5, UINT32_MAX - 5, 0},
+      {1u << 31, (1u << 31) + 1, 1},
+      {(1u << 31) + 1, 1u << 31, 0},
+      {(1u << 31) - 1, 1u << 31, 1},
+      {3, 3 + (uint32_t)INT32_MAX, 1},
+  };
+
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    make(4, 3, 4);
+    struct sqcq__slot *slot = sqcq__requests_blank(&table);
+
+    slot->request = (struct sqcq__request){.file = file(5), .cancel_epoch = cases[i].request};
+    slot->request.file = sqcq__handle_retag(slot->request.file, 0);
+    sqcq__requests_accept(&table, channels);
+    assert_int_equal(meant((struct sqcq__match){.older = true, .epoch = cases[i].cancel}),
+                     cases[i].meant);
+  }
+}
+
+/* A silent read that has seen more cancels than a number can count. */
+static void match_means_a_request_that_stays_however_many_cancels_pass(void **state)
+{
+  struct sqcq__match match = {.older = true, .channel = 3}; /* of another channel */
+
+  make(4, 3, 4);
+  (void)accept_file(0, 5, 0);
+  (void)start_of(0);
+  for (uint64_t epoch = 1; epoch < UINT64_C(10) << 32; epoch += 1u << 28) {
+    match.epoch = (uint32_t)epoch;
+    assert_int_equal(sqcq__requests_want_cancel(&table, &match, 0), 0);
+  }
+  match.channel = 1;
+  assert_int_equal(sqcq__requests_want_cancel(&table, &match, 0), 1);
 }
 
 /* ------------------------------------------------------------------------- */
@@ -854,8 +955,8 @@ static void random_step(struct rng *rng, uint32_t credits)
       land(slot);
     break;
   case 7:
-    sqcq__requests_want_cancel(&table, rng_percent(rng, 20) ? 0 : file((uint32_t)rng_below(rng, 3)),
-                               1);
+    (void)sqcq__requests_want_cancel(
+        &table, of(rng_percent(rng, 20) ? 0 : file((uint32_t)rng_below(rng, 3))), 1);
     while ((slot = next_cancel(&place)) != NULL)
       if (rng_percent(rng, 10)) {
         sqcq__requests_uncancel(&table, slot);
@@ -871,7 +972,7 @@ static void random_step(struct rng *rng, uint32_t credits)
     break;
   default:
     if (rng_percent(rng, 20)) {
-      uint32_t index = sqcq__requests_unqueue(&table, file((uint32_t)rng_below(rng, 3)));
+      uint32_t index = sqcq__requests_unqueue(&table, of(file((uint32_t)rng_below(rng, 3))));
 
       while (index != SQCQ__NO_SLOT) {
         slot = &table.slots[index];
@@ -955,7 +1056,9 @@ int main(void)
       REQUESTS_TEST(requests_unqueue_of_a_file_takes_it_out_of_every_channel),
       REQUESTS_TEST(requests_unqueue_of_all_leaves_those_that_fly),
       REQUESTS_TEST(requests_unqueue_of_a_file_nobody_waits_for_is_nothing),
-      cmocka_unit_test(slot_names_a_file_by_generation_and_index),
+      cmocka_unit_test(match_means_a_file_a_channel_a_number_or_a_flag),
+      cmocka_unit_test(match_of_epochs_means_older_requests_also_where_they_wrap),
+      cmocka_unit_test(match_means_a_request_that_stays_however_many_cancels_pass),
       cmocka_unit_test(requests_in_any_order_stay_whole_and_all_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
