@@ -191,6 +191,9 @@ static void submit_cancels(struct sqcq_engine *engine)
 
 void sqcq__turn_control(struct sqcq_engine *engine, uint32_t bits, uint32_t removed)
 {
+  /* First: what others would end in this turn is reported as found. */
+  if ((bits & SQCQ__CONTROL_CANCEL) != 0 || engine->io.sealed)
+    sqcq__turn_cancel(engine);
   while (removed != 0) {
     uint32_t index = removed - 1;
 
@@ -199,8 +202,6 @@ void sqcq__turn_control(struct sqcq_engine *engine, uint32_t bits, uint32_t remo
   }
   if ((bits & SQCQ__CONTROL_RETIRE) != 0)
     retire_channels(engine);
-  if ((bits & SQCQ__CONTROL_CANCEL) != 0 || engine->io.sealed)
-    sqcq__turn_cancel(engine);
   stop(engine);
   if (engine->io.timers.count > 0) /* after all that drains lanes: none starts past its deadline */
     sqcq__turn_expire(engine);

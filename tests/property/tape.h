@@ -6,6 +6,7 @@
  *   tape_model.h     the model, and what must hold after every step
  *   tape_produce.h   steps of producers: requests
  *   tape_lanes.h     and through own lanes
+ *   tape_cancel.h    cancels
  *   tape_own.h       and with what they have: files, buffers
  *   tape_engine.h    steps of set-up, of consumers and of the I/O thread
  *   tape_end.h       the simulated kernel's, and the end: stop, take the rest, destroy
@@ -47,6 +48,7 @@
 #define TAPE_BUFFER_SIZE 96u
 #define TAPE_MANY 40u  /* more than accept.c handles at once */
 #define TAPE_VECTOR 4u /* buffers of a read */
+#define TAPE_REPORTS 16u
 #define TAPE_GUARD 0xeeu
 
 enum tape_op {
@@ -55,6 +57,7 @@ enum tape_op {
   TAPE_REQUEST_MANY,
   TAPE_REQUEST_VECTOR,
   TAPE_REQUEST_ADVICE,
+  TAPE_CANCEL,
   TAPE_ACQUIRE,
   TAPE_RELEASE,
   TAPE_WRAP,
@@ -159,6 +162,20 @@ struct tape_request {
   uint32_t channel, file;
   uint32_t buffers[TAPE_VECTOR], buffer_count; /* 0: advice */
   uint32_t length, buffer_offset;
+  int64_t deadline_ns; /* 0: none */
+  bool late;           /* it had passed when the request was accepted */
+  bool drained;        /* a turn has been made since */
+  bool cancelled;      /* a cancel was called that means it, */
+  bool ended;          /* and acted upon */
+};
+
+/* A cancel whose report is to come. */
+struct tape_report {
+  bool pending;
+  uint64_t user_data;
+  uint32_t channel;
+  uint32_t found; /* what it must say, */
+  bool exact;     /* or at the most: others were acted upon in the same turn */
 };
 
 /* What a file is made of. */
@@ -196,6 +213,12 @@ struct tape {
   struct tape_lane lanes[TAPE_LANES];
   bool wraps[TAPE_WRAPS]; /* memory in use */
   uint64_t user_data;     /* of the last one accepted */
+
+  struct tape_report reports[TAPE_REPORTS];
+  uint32_t cancels;     /* since the last turn */
+  uint32_t reports_due; /* of these, with a report */
+  uint32_t reports_out; /* delivered and not taken */
+  int64_t turned_at;    /* before the last turn */
 
   uint32_t credits_left, depth_left, channels_left;
   uint32_t credits_coming, depth_coming, channels_coming; /* after the next turn */

@@ -94,6 +94,7 @@ static inline bool tape_destroy(struct tape *tape)
            result, held.running, held.inflight, held.unread, held.buffers, held.wrapped);
   if (result == 0) {
     tape_check(tape, held.reserved == 7, "destroyed, and *held has changed");
+    tape_check(tape, tape->reports_due + tape->reports_out == 0, "destroyed");
     tape_check(tape, tape->pending == 0 && buffers == 0 && wrapped == 0, "destroyed");
     tape->engine = NULL;
     return true;
@@ -103,12 +104,14 @@ static inline bool tape_destroy(struct tape *tape)
     tape->stopping = tape->cancelling = true;
     if (sqcq__phase(tape->engine) != SQCQ__PHASE_CREATED) {
       tape_drained(tape);
+      tape_cancels_done(tape);
       tape_channels_back(tape);
     }
   }
   uint32_t unread = tape_unread_all(tape);
   tape_check(tape, held.running == !tape_stopped(tape), "held");
-  tape_check(tape, held.inflight == tape->pending - unread - tape->undrained, "held");
+  tape_check(tape, held.inflight == tape->pending - (unread - tape->reports_out) - tape->undrained,
+             "held");
   tape_check(tape, held.unread == unread, "held");
   tape_check(tape, held.buffers == buffers, "held %u, out %u", held.buffers, buffers);
   tape_check(tape, held.wrapped == wrapped, "held %u, out %u", held.wrapped, wrapped);
@@ -210,6 +213,9 @@ static inline bool tape_play(struct tape *tape, const struct tape_step *step)
     break;
   case TAPE_REQUEST_MANY:
     tape_request_many(tape, r);
+    break;
+  case TAPE_CANCEL:
+    tape_cancel(tape, r);
     break;
   case TAPE_ACQUIRE:
     tape_acquire(tape, r);

@@ -216,7 +216,8 @@ static inline int tape_consume(struct tape *tape, int at, uint32_t max, uint32_t
 /* ------------------------------------------------------------------------- */
 
 /* A turn that was made has drained the lanes and let go of channels. */
-static inline void tape_turned(struct tape *tape, int result, uint32_t unread, int may_fail)
+static inline void tape_turned(struct tape *tape, int result, uint32_t unread, int64_t at,
+                               int may_fail)
 {
   uint32_t now = tape_unread_all(tape);
 
@@ -225,33 +226,37 @@ static inline void tape_turned(struct tape *tape, int result, uint32_t unread, i
     return;
   }
   tape_drained(tape);
+  tape->turned_at = at;
+  tape_cancels_done(tape);
   tape_channels_back(tape);
   tape_check(tape, now - unread == (result > 0 ? (uint32_t)result : 0), "%d, %u delivered", result,
              now - unread);
   if (result < 0 && result != may_fail)
     tape_check(tape, result == -ESHUTDOWN && tape_stopped(tape), "turn: %d", result);
   if (tape_stopped(tape))
-    tape_check(tape, tape->stopping && now == tape->pending, "stopped, %u pending, %u unread",
-               tape->pending, now);
+    tape_check(tape, tape->stopping && now == tape->pending + tape->reports_out,
+               "stopped, %u pending, %u unread", tape->pending, now);
 }
 
 static inline int tape_poll(struct tape *tape)
 {
   uint32_t unread = tape_unread_all(tape);
+  int64_t at = tape_clock_ns;
   int result = sqcq_engine_poll(tape->engine);
 
   tape_say(tape, "poll -> %d", result);
-  tape_turned(tape, result, unread, -ENOMEM);
+  tape_turned(tape, result, unread, at, -ENOMEM);
   return result;
 }
 
 static inline void tape_wait(struct tape *tape, const uint32_t r[4])
 {
   uint32_t unread = tape_unread_all(tape);
+  int64_t at = tape_clock_ns;
   int result = sqcq_engine_wait(tape->engine, r[0] % 3 * 1500);
 
   tape_say(tape, "wait -> %d", result);
-  tape_turned(tape, result, unread, result == -EINTR && tape->unruly ? -EINTR : -ENOMEM);
+  tape_turned(tape, result, unread, at, result == -EINTR && tape->unruly ? -EINTR : -ENOMEM);
 }
 
 static inline void tape_stop(struct tape *tape, unsigned mode, int64_t limit_ns)

@@ -160,7 +160,9 @@ static inline void tape_check_failure(struct tape *tape, const struct sqcq_compl
   uint32_t flags = completion->flags ^ what;
   int result = completion->result;
 
-  tape_check(tape, (flags & ~7u) == 0, "flags %#x", flags);
+  tape_check(tape, (flags & ~0x1fu) == 0, "flags %#x", flags);
+  tape_check(tape, !request->late || (result == -ECANCELED && (flags & 1) != 0),
+             "submitted past its deadline: %d, flags %#x", result, flags);
   if (result != -ECANCELED && result != -EINTR) {
     bool odd = request->offset > (uint64_t)INT64_MAX - SQCQ_LENGTH_MAX;
 
@@ -178,10 +180,39 @@ static inline void tape_check_failure(struct tape *tape, const struct sqcq_compl
              (flags & SQCQ_COMPLETION_FILE_REMOVED) == 0 ||
                  (file->state == TAPE_CLOSED && file->cancels),
              "FILE_REMOVED, but it was not, or is to be read to its end");
+  tape_check(tape, (flags & SQCQ_COMPLETION_CANCELLED) == 0 || request->cancelled,
+             "CANCELLED, but no cancel means it");
+  tape_check(tape,
+             (flags & SQCQ_COMPLETION_DEADLINE) == 0 ||
+                 (request->deadline_ns != 0 && tape_clock_ns >= request->deadline_ns),
+             "DEADLINE, but it has not passed");
   tape_check(tape,
              (flags & SQCQ_COMPLETION_STOPPED) == 0 ||
                  (tape->stopping && (tape->cancelling || tape_clock_ns >= tape->stop_limit)),
              "STOPPED, but it was not, or everything is to be read");
+}
+
+static inline void tape_take_report(struct tape *tape, uint32_t channel,
+                                    const struct sqcq_completion *completion)
+{
+  struct tape_report *report = NULL;
+
+  for (uint32_t i = 0; i < TAPE_REPORTS; i++)
+    if (tape->reports[i].pending && tape->reports[i].user_data == completion->user_data)
+      report = &tape->reports[i];
+  tape_check(tape, report != NULL, "a report that nobody asked for, or a second one");
+  tape_check(tape, report->channel == channel, "on another channel");
+  struct sqcq_completion expected = {.user_data = completion->user_data,
+                                     .result = completion->result,
+                                     .flags = SQCQ_COMPLETION_REPORT};
+  tape_check(tape, memcmp(completion, &expected, sizeof(expected)) == 0, "a field is not 0");
+  tape_check(tape, completion->result >= 0 && completion->result <= (int)report->found,
+             "%d found of %u", completion->result, report->found);
+  tape_check(tape, !report->exact || completion->result == (int)report->found, "%d found of %u",
+             completion->result, report->found);
+  report->pending = false;
+  tape->reports_out--;
+  tape->channels[channel].pending--;
 }
 
 static inline void tape_take(struct tape *tape, uint32_t channel,
@@ -189,6 +220,10 @@ static inline void tape_take(struct tape *tape, uint32_t channel,
 {
   struct tape_request *request = NULL;
 
+  if ((completion->flags & SQCQ_COMPLETION_REPORT) != 0) {
+    tape_take_report(tape, channel, completion);
+    return;
+  }
   for (uint32_t i = 0; i < TAPE_REQUESTS; i++)
     if (tape->requests[i].pending && tape->requests[i].user_data == completion->user_data)
       request = &tape->requests[i];
@@ -299,6 +334,49 @@ static inline void tape_check_kernel(struct tape *tape)
   tape_check(tape, reads <= tape->config.depth, "%u reads in flight", reads);
 }
 
+/* The slot that a request has in the table, or NULL. */
+static inline const struct sqcq__slot *tape_slot(const struct tape *tape,
+                                                 const struct tape_request *request)
+{
+  const struct sqcq__requests *table = &tape->engine->io.requests;
+
+  for (uint32_t i = 0; i < table->capacity; i++)
+    if ((table->slots[i].state == SQCQ__SLOT_WAITING ||
+         table->slots[i].state == SQCQ__SLOT_FLYING) &&
+        table->slots[i].request.user_data == request->user_data)
+      return &table->slots[i];
+  return NULL;
+}
+
+/* Nothing that a cancel means, or whose deadline has passed, was overlooked by the last turn. */
+static inline void tape_check_ended(struct tape *tape)
+{
+  uint32_t timers = 0;
+
+  for (uint32_t i = 0; i < TAPE_REQUESTS; i++) {
+    const struct tape_request *request = &tape->requests[i];
+    bool expired = request->deadline_ns != 0 && request->deadline_ns <= tape->turned_at;
+    const struct sqcq__slot *slot;
+
+    if (!request->pending || !request->drained || (request->deadline_ns == 0 && !request->ended))
+      continue;
+    slot = tape_slot(tape, request);
+    if (slot == NULL)
+      continue;
+    timers += request->deadline_ns != 0 && (slot->flags & SQCQ_COMPLETION_DEADLINE) == 0;
+    tape_check(tape,
+               !request->ended || (slot->state == SQCQ__SLOT_FLYING &&
+                                   (slot->flags & SQCQ_COMPLETION_CANCELLED) != 0),
+               "a cancel has overlooked a request");
+    tape_check(tape,
+               !expired || (slot->state == SQCQ__SLOT_FLYING &&
+                            (slot->flags & SQCQ_COMPLETION_DEADLINE) != 0),
+               "a deadline was overlooked");
+  }
+  tape_check(tape, tape->engine->io.timers.count == timers, "%u timers, %u deadlines",
+             tape->engine->io.timers.count, timers);
+}
+
 static inline uint64_t tape_timed(struct tape *tape, unsigned stage)
 {
   struct sqcq_histogram histogram;
@@ -311,7 +389,7 @@ static inline uint64_t tape_timed(struct tape *tape, unsigned stage)
 static inline void tape_check_stats(struct tape *tape)
 {
   struct sqcq_stats stats;
-  uint32_t unread = tape_unread_all(tape);
+  uint32_t unread = tape_unread_all(tape) - tape->reports_out;
 
   (void)sqcq_engine_stats(tape->engine, &stats, sizeof(stats));
   tape_check(tape, stats.accepted == tape->accepted, "stats");
@@ -343,6 +421,7 @@ static inline void tape_check_all(struct tape *tape)
   tape_check_channels(tape);
   tape_check_buffers(tape);
   tape_check_kernel(tape);
+  tape_check_ended(tape);
   tape_check_stats(tape);
 }
 

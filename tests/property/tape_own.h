@@ -4,7 +4,7 @@
 #ifndef SQCQ_TESTS_PROPERTY_TAPE_OWN_H
 #define SQCQ_TESTS_PROPERTY_TAPE_OWN_H
 
-#include "tape_produce.h"
+#include "tape_cancel.h"
 
 #include <fcntl.h>
 

@@ -92,6 +92,8 @@ static inline void tape_make_read(struct tape *tape, const uint32_t r[4], struct
     read->flags |= SQCQ_READ_DONTCACHE;
     try->error = tape->kernel.dontcache_error == 0 ? 0 : -EOPNOTSUPP;
   }
+  if ((r[1] >> 8) % 8 == 0)
+    read->deadline_ns = (uint64_t)(tape_clock_ns + ((int64_t)(r[1] >> 12) % 40 - 3) * 1000000);
   if (try->channel >= 0)
     read->channel = tape->channels[try->channel].handle;
   if (try->file >= 0)
@@ -136,7 +138,7 @@ static inline void tape_spoil_read(struct tape *tape, uint32_t r, struct sqcq_re
     read->buffer_count = 1;
     break;
   case 8:
-    read->deadline_ns = 1;
+    read->deadline_ns = (uint64_t)INT64_MAX + 1;
     break;
   case 9:
     read->channel.id = (read->channel.id == 0 ? 1 : read->channel.id) ^ 0x800;
@@ -220,7 +222,10 @@ static inline void tape_accept(struct tape *tape, const struct sqcq_read *read,
                                    .buffers = {(uint32_t)try->buffer},
                                    .buffer_count = try->advice ? 0 : 1 + try->more_count,
                                    .length = read->length,
-                                   .buffer_offset = read->buffer_offset};
+                                   .buffer_offset = read->buffer_offset,
+                                   .deadline_ns = (int64_t)read->deadline_ns,
+                                   .late = read->deadline_ns != 0 &&
+                                           (int64_t)read->deadline_ns <= tape_clock_ns};
   for (uint32_t i = 0; i < try->more_count; i++)
     request->buffers[i + 1] = (uint32_t)try->more[i];
   for (uint32_t i = 0; i < request->buffer_count; i++)

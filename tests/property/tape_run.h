@@ -15,6 +15,7 @@ static const uint8_t tape_weights[TAPE_OPS] = {
     [TAPE_REQUEST_MANY] = 25,
     [TAPE_REQUEST_VECTOR] = 40,
     [TAPE_REQUEST_ADVICE] = 10,
+    [TAPE_CANCEL] = 16,
     [TAPE_ACQUIRE] = 45,
     [TAPE_RELEASE] = 22,
     [TAPE_WRAP] = 8,
@@ -143,6 +144,7 @@ static inline void tape_draw_config(struct tape *tape, struct rng *rng)
   config->files_fixed = (uint32_t)rng_between(rng, 1, 4);
   config->pools_max = (uint32_t)rng_between(rng, 1, 3);
   config->buffers_max = (uint32_t)rng_between(rng, 2, 12);
+  config->cancels_max = (uint32_t)rng_between(rng, 1, 4);
   config->idle = (uint32_t)rng_below(rng, 3);
   config->vectors_max = rng_percent(rng, 20) ? 0 : (uint32_t)rng_between(rng, 1, TAPE_VECTOR);
   config->io_workers_bounded = rng_percent(rng, 50) ? 0 : 4;
