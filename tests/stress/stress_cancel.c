@@ -20,7 +20,7 @@
 #define PRODUCERS 4u
 #define CANCELLERS 2u
 #define CREDITS 4u
-#define ROUNDS 1500u
+#define ROUNDS 600u
 
 static struct world {
   struct sqcq_engine *engine;
