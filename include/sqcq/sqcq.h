@@ -83,7 +83,7 @@ extern "C" {
 #define SQCQ_FILES_FIXED_MAX 32768u /* the smallest limit of the kernels supported (5.10) */
 #define SQCQ_POOLS_MAX 1024u
 #define SQCQ_BUFFERS_MAX 1048576u
-#define SQCQ_VECTOR_MAX 64u         /* buffers of one vectored read */
+#define SQCQ_VECTOR_MAX 64u /* buffers of one vectored read */
 #define SQCQ_CANCELS_MAX 65536u
 #define SQCQ_LENGTH_MAX 0x7ffff000u /* the kernel's own limit of one read */
 
@@ -147,10 +147,10 @@ enum sqcq_remove_mode {
 #define SQCQ_COMPLETION_FILE_REMOVED (1u << 2) /* by sqcq_file_remove() */
 #define SQCQ_COMPLETION_CANCELLED (1u << 3)    /* by sqcq_cancel() */
 #define SQCQ_COMPLETION_DEADLINE (1u << 4)     /* by its deadline */
-/* And one that is no request's: the report of a cancel, sqcq_cancel.report. Without a buffer. */
+/* And one that is no request's: the report of a cancel, sqcq_cancel_target.report. Without a buffer. */
 #define SQCQ_COMPLETION_REPORT (1u << 5)
 
-/* sqcq_cancel.what: which requests. */
+/* sqcq_cancel_target.what: which requests. */
 enum sqcq_cancel_what {
   SQCQ_CANCEL_ALL = 1,
   SQCQ_CANCEL_CHANNEL = 2,  /* all of `channel` */
@@ -158,7 +158,7 @@ enum sqcq_cancel_what {
   SQCQ_CANCEL_USER_DATA = 4 /* all of `channel` with this `user_data` */
 };
 
-/* sqcq_cancel.flags */
+/* sqcq_cancel_target.flags */
 #define SQCQ_CANCEL_REPORT (1u << 0) /* say on `report` how many were found */
 
 /* sqcq_engine_histogram(): the stages of a request. */
@@ -301,7 +301,7 @@ struct sqcq_read {
 
 /* Which requests to cancel, and whom to tell. Copied by sqcq_cancel(). Fields that `what` and
  * `flags` make no use of are 0. */
-struct sqcq_cancel {
+struct sqcq_cancel_target {
   uint32_t what;             /* enum sqcq_cancel_what */
   uint32_t flags;            /* SQCQ_CANCEL_* */
   sqcq_channel channel;      /* for CHANNEL and USER_DATA */
@@ -763,7 +763,7 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_completion_buffers(struct sqcq_engine *engine
  *                        handle
  */
 SQCQ_EXPORT SQCQ_MUST_USE int sqcq_cancel(struct sqcq_engine *engine,
-                                          const struct sqcq_cancel *cancel);
+                                          const struct sqcq_cancel_target *cancel);
 
 /*
  * Stop: refuse every request from now on with -ESHUTDOWN, answer the accepted ones, then end

@@ -238,7 +238,7 @@ int sqcq_request_many(struct sqcq_engine *engine, const struct sqcq_read *reads,
   return accepted;
 }
 
-int sqcq_cancel(struct sqcq_engine *engine, const struct sqcq_cancel *cancel)
+int sqcq_cancel(struct sqcq_engine *engine, const struct sqcq_cancel_target *cancel)
 {
   return engine == NULL || cancel == NULL ? -EINVAL : sqcq__cancel(engine, cancel);
 }

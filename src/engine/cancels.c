@@ -63,7 +63,7 @@ static int check_channel(const struct sqcq_engine *engine, sqcq_channel channel)
 }
 
 /* A field that says nothing must be 0: a caller who has set it meant something else. */
-static int check_fields(const struct sqcq_cancel *cancel)
+static int check_fields(const struct sqcq_cancel_target *cancel)
 {
   bool channel = cancel->what == SQCQ_CANCEL_CHANNEL || cancel->what == SQCQ_CANCEL_USER_DATA;
   bool report = (cancel->flags & SQCQ_CANCEL_REPORT) != 0;
@@ -90,7 +90,7 @@ static int check_alive(const struct sqcq_engine *engine, sqcq_channel channel)
              : -EPIPE;
 }
 
-static int check(const struct sqcq_engine *engine, const struct sqcq_cancel *cancel)
+static int check(const struct sqcq_engine *engine, const struct sqcq_cancel_target *cancel)
 {
   int error = check_fields(cancel);
 
@@ -109,14 +109,15 @@ static int check(const struct sqcq_engine *engine, const struct sqcq_cancel *can
 }
 
 /* The report's completion slot. */
-static struct sqcq__channel *report_to(struct sqcq_engine *engine, const struct sqcq_cancel *cancel)
+static struct sqcq__channel *report_to(struct sqcq_engine *engine,
+                                       const struct sqcq_cancel_target *cancel)
 {
   return (cancel->flags & SQCQ_CANCEL_REPORT) == 0
              ? NULL
              : &engine->channels[sqcq__handle_index(cancel->report.id)];
 }
 
-int sqcq__cancel(struct sqcq_engine *engine, const struct sqcq_cancel *cancel)
+int sqcq__cancel(struct sqcq_engine *engine, const struct sqcq_cancel_target *cancel)
 {
   struct sqcq__cancels *cancels = &engine->cancels;
   uint32_t index;

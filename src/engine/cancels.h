@@ -34,9 +34,9 @@
 #define SQCQ__CANCELS_CLOSED UINT32_MAX
 
 struct sqcq__cancel {
-  struct sqcq_cancel asked; /* W: the canceller; pair(cancel) */
-  uint32_t epoch;           /* W: the canceller; pair(cancel); requests older than this are meant */
-  _Atomic uint32_t link;    /* of the free list, or of the stack: never in both */
+  struct sqcq_cancel_target asked; /* W: the canceller; pair(cancel) */
+  uint32_t epoch;        /* W: the canceller; pair(cancel); requests older than this are meant */
+  _Atomic uint32_t link; /* of the free list, or of the stack: never in both */
 };
 
 struct sqcq__cancels {

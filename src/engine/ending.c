@@ -13,7 +13,7 @@
 static bool find_match(const struct sqcq_engine *engine, const struct sqcq__cancel *cancel,
                        struct sqcq__match *match)
 {
-  const struct sqcq_cancel *asked = &cancel->asked;
+  const struct sqcq_cancel_target *asked = &cancel->asked;
 
   *match = (struct sqcq__match){.older = true, .epoch = cancel->epoch};
   if (asked->what == SQCQ_CANCEL_FILE)
@@ -32,7 +32,8 @@ static bool find_match(const struct sqcq_engine *engine, const struct sqcq__canc
   return sqcq__word_generation(word) == sqcq__handle_generation(asked->channel.id);
 }
 
-static void report(struct sqcq_engine *engine, const struct sqcq_cancel *asked, uint32_t matched)
+static void report(struct sqcq_engine *engine, const struct sqcq_cancel_target *asked,
+                   uint32_t matched)
 {
   struct sqcq_completion completion = {.user_data = asked->report_user_data,
                                        .result = (int32_t)matched,

@@ -111,7 +111,7 @@ int sqcq__channel_destroy(struct sqcq_engine *engine, uint64_t handle);
 /* By whoever may be the last to touch it: a destroyed channel's place is free for another one. */
 void sqcq__channel_recycle(struct sqcq_engine *engine, struct sqcq__channel *channel);
 
-int sqcq__cancel(struct sqcq_engine *engine, const struct sqcq_cancel *cancel);
+int sqcq__cancel(struct sqcq_engine *engine, const struct sqcq_cancel_target *cancel);
 
 int sqcq__accept(struct sqcq_engine *engine, const struct sqcq_read *reads, uint32_t count);
 /* Likewise, through an own lane. */

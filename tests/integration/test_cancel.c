@@ -73,7 +73,7 @@ static uint64_t take_ended(sqcq_channel channel, uint32_t flags)
 
 static void cancel_by_user_data_ends_that_read_alone(void **state)
 {
-  struct sqcq_cancel cancel = {
+  struct sqcq_cancel_target cancel = {
       .what = SQCQ_CANCEL_USER_DATA, .channel = scene.rig.channel, .user_data = 1};
 
   ask_pipes();
@@ -86,7 +86,7 @@ static void cancel_by_user_data_ends_that_read_alone(void **state)
 
 static void cancel_by_file_ends_its_reads_on_all_channels(void **state)
 {
-  struct sqcq_cancel cancel = {.what = SQCQ_CANCEL_FILE, .file = scene.second};
+  struct sqcq_cancel_target cancel = {.what = SQCQ_CANCEL_FILE, .file = scene.second};
 
   ask_pipes();
   assert_ok(sqcq_cancel(scene.rig.engine, &cancel));
@@ -107,11 +107,11 @@ static void cancel_by_file_ends_its_reads_on_all_channels(void **state)
 static void cancel_of_a_closed_channel_gives_it_back(void **state)
 {
   struct rig *rig = &scene.rig;
-  struct sqcq_cancel cancel = {.what = SQCQ_CANCEL_CHANNEL,
-                               .flags = SQCQ_CANCEL_REPORT,
-                               .channel = scene.other,
-                               .report = rig->channel,
-                               .report_user_data = 99};
+  struct sqcq_cancel_target cancel = {.what = SQCQ_CANCEL_CHANNEL,
+                                      .flags = SQCQ_CANCEL_REPORT,
+                                      .channel = scene.other,
+                                      .report = rig->channel,
+                                      .report_user_data = 99};
   struct sqcq_completion report;
 
   ask_pipes();
@@ -132,7 +132,7 @@ static void cancel_of_a_closed_channel_gives_it_back(void **state)
 static void cancel_of_all_wakes_the_io_thread(void **state)
 {
   struct rig *rig = &scene.rig;
-  struct sqcq_cancel cancel = {
+  struct sqcq_cancel_target cancel = {
       .what = SQCQ_CANCEL_ALL, .flags = SQCQ_CANCEL_REPORT, .report = rig->channel};
   struct sqcq_completion taken[3];
   struct io_thread io;
@@ -222,7 +222,7 @@ static void deadline_that_has_passed_ends_a_read_unsubmitted(void **state)
 /* Refusals                                                                  */
 /* ------------------------------------------------------------------------- */
 
-static void refuse(struct sqcq_cancel cancel, int error)
+static void refuse(struct sqcq_cancel_target cancel, int error)
 {
   uint32_t epoch = sqcq__load_relaxed(&scene.rig.engine->control.cancel_epoch);
 
@@ -236,27 +236,30 @@ static void cancel_with_bad_fields_is_refused(void **state)
   struct sqcq_engine *engine = scene.rig.engine;
   sqcq_channel channel = scene.rig.channel;
   sqcq_file file = scene.pipe;
-  struct sqcq_cancel all = {.what = SQCQ_CANCEL_ALL};
+  struct sqcq_cancel_target all = {.what = SQCQ_CANCEL_ALL};
 
   assert_error(sqcq_cancel(NULL, &all), -EINVAL);
   assert_error(sqcq_cancel(engine, NULL), -EINVAL);
-  refuse((struct sqcq_cancel){0}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = 5}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = UINT32_MAX}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_ALL, .flags = 2}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_ALL, .reserved = 1}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_ALL, .channel = channel}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_ALL, .file = file}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_ALL, .user_data = 1}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_ALL, .report = channel}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_ALL, .report_user_data = 1}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_CHANNEL, .channel = channel, .user_data = 1},
+  refuse((struct sqcq_cancel_target){0}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = 5}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = UINT32_MAX}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_ALL, .flags = 2}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_ALL, .reserved = 1}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_ALL, .channel = channel}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_ALL, .file = file}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_ALL, .user_data = 1}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_ALL, .report = channel}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_ALL, .report_user_data = 1}, -EINVAL);
+  refuse(
+      (struct sqcq_cancel_target){.what = SQCQ_CANCEL_CHANNEL, .channel = channel, .user_data = 1},
+      -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_CHANNEL, .channel = channel, .file = file},
          -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_CHANNEL, .channel = channel, .file = file},
+  refuse(
+      (struct sqcq_cancel_target){.what = SQCQ_CANCEL_USER_DATA, .channel = channel, .file = file},
+      -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_FILE, .file = file, .channel = channel},
          -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_USER_DATA, .channel = channel, .file = file},
-         -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_FILE, .file = file, .channel = channel}, -EINVAL);
 }
 
 static void cancel_with_bad_handles_is_refused(void **state)
@@ -264,28 +267,28 @@ static void cancel_with_bad_handles_is_refused(void **state)
   struct rig *rig = &scene.rig;
   sqcq_channel channel = rig->channel;
   sqcq_file file = scene.pipe;
-  struct sqcq_cancel to = {.what = SQCQ_CANCEL_ALL, .flags = SQCQ_CANCEL_REPORT};
+  struct sqcq_cancel_target to = {.what = SQCQ_CANCEL_ALL, .flags = SQCQ_CANCEL_REPORT};
 
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_CHANNEL}, -EPIPE);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_USER_DATA}, -EPIPE);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_FILE}, -EBADF);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_CHANNEL}, -EPIPE);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_USER_DATA}, -EPIPE);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_FILE}, -EBADF);
   refuse(to, -EPIPE);
   channel.id ^= 0x800; /* another engine's */
   file.id ^= 0x800;
   to.report = channel;
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_CHANNEL, .channel = channel}, -EINVAL);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_FILE, .file = file}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_CHANNEL, .channel = channel}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_FILE, .file = file}, -EINVAL);
   refuse(to, -EINVAL);
   channel.id = rig->channel.id + (UINT64_C(1) << 32); /* of a generation to come */
   file.id = scene.pipe.id + (UINT64_C(1) << 32);
   to.report = channel;
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_CHANNEL, .channel = channel}, -EPIPE);
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_FILE, .file = file}, -EBADF);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_CHANNEL, .channel = channel}, -EPIPE);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_FILE, .file = file}, -EBADF);
   refuse(to, -EPIPE);
   channel.id = rig->channel.id | (uint64_t)SQCQ__INDEX_MASK << SQCQ__TAG_BITS;
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_CHANNEL, .channel = channel}, -EINVAL);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_CHANNEL, .channel = channel}, -EINVAL);
   assert_ok(sqcq_file_remove(rig->engine, scene.second, SQCQ_REMOVE_DRAIN));
-  refuse((struct sqcq_cancel){.what = SQCQ_CANCEL_FILE, .file = scene.second}, -EBADF);
+  refuse((struct sqcq_cancel_target){.what = SQCQ_CANCEL_FILE, .file = scene.second}, -EBADF);
 }
 
 int main(void)

@@ -6,7 +6,7 @@
 
 #include "tape_produce.h"
 
-static inline bool tape_means(const struct tape *tape, const struct sqcq_cancel *cancel,
+static inline bool tape_means(const struct tape *tape, const struct sqcq_cancel_target *cancel,
                               const struct tape_request *request)
 {
   switch (cancel->what) {
@@ -24,7 +24,7 @@ static inline bool tape_means(const struct tape *tape, const struct sqcq_cancel 
 
 /* All that were accepted before and are not answered, and no other: the later ones are not yet
  * there. Returns how many it must find. */
-static inline uint32_t tape_mark(struct tape *tape, const struct sqcq_cancel *cancel)
+static inline uint32_t tape_mark(struct tape *tape, const struct sqcq_cancel_target *cancel)
 {
   uint32_t found = 0;
 
@@ -60,7 +60,7 @@ static inline struct tape_report *tape_report_place(struct tape *tape)
 }
 
 /* The channel of the report, or -1; what may be answered because of it. */
-static inline int tape_ask_report(struct tape *tape, uint32_t r, struct sqcq_cancel *cancel,
+static inline int tape_ask_report(struct tape *tape, uint32_t r, struct sqcq_cancel_target *cancel,
                                   struct tape_errors *errors)
 {
   int at = tape_pick_channel(tape, r);
@@ -77,7 +77,7 @@ static inline int tape_ask_report(struct tape *tape, uint32_t r, struct sqcq_can
 
 static inline void tape_cancel(struct tape *tape, const uint32_t r[4])
 {
-  struct sqcq_cancel cancel = {.what = r[0] % 32 == 0 ? 5 : 1 + r[0] % 4};
+  struct sqcq_cancel_target cancel = {.what = r[0] % 32 == 0 ? 5 : 1 + r[0] % 4};
   int channel = tape_pick_channel(tape, r[1]), file = tape_pick_file(tape, r[1]), report = -1;
   struct tape_report *place = tape_report_place(tape);
   struct tape_errors errors = {.count = 0};

@@ -55,7 +55,7 @@ static int ask(sqcq_channel channel, uint64_t user_data, int64_t deadline_ns)
   return error;
 }
 
-static int cancel(const struct sqcq_cancel *what)
+static int cancel(const struct sqcq_cancel_target *what)
 {
   int error;
 
@@ -83,12 +83,12 @@ static bool take(struct crowd_member *me, sqcq_channel channel, struct sqcq_comp
 static void produce(struct crowd_member *me, uint32_t who)
 {
   sqcq_channel channel = world.channels[who];
-  struct sqcq_cancel mine = {.what = SQCQ_CANCEL_USER_DATA,
-                             .flags = SQCQ_CANCEL_REPORT,
-                             .channel = channel,
-                             .user_data = who,
-                             .report = channel,
-                             .report_user_data = who};
+  struct sqcq_cancel_target mine = {.what = SQCQ_CANCEL_USER_DATA,
+                                    .flags = SQCQ_CANCEL_REPORT,
+                                    .channel = channel,
+                                    .user_data = who,
+                                    .report = channel,
+                                    .report_user_data = who};
   uint32_t rounds = crowd_scaled(ROUNDS);
 
   for (uint32_t i = 0; i < rounds && crowd_good(me); i++) {
@@ -128,7 +128,7 @@ static void produce(struct crowd_member *me, uint32_t who)
 /* Reads for anybody to cancel, some with a deadline; and one to cancel them in the end. */
 static void ask_shared(struct crowd_member *me, bool consumes)
 {
-  struct sqcq_cancel all = {.what = SQCQ_CANCEL_CHANNEL, .channel = world.shared};
+  struct sqcq_cancel_target all = {.what = SQCQ_CANCEL_CHANNEL, .channel = world.shared};
   struct sqcq_completion completion;
   uint64_t asked = 0, answered = 0;
 

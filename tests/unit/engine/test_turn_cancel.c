@@ -39,12 +39,12 @@ static void start_deep(struct rig *rig, const char *version, uint32_t inflight_m
   rig->channel = rig_channel(rig, 16, 1, inflight_max);
 }
 
-static struct sqcq_cancel cancel_all(const struct rig *rig)
+static struct sqcq_cancel_target cancel_all(const struct rig *rig)
 {
-  return (struct sqcq_cancel){.what = SQCQ_CANCEL_ALL,
-                              .flags = SQCQ_CANCEL_REPORT,
-                              .report = rig->channel,
-                              .report_user_data = 4711};
+  return (struct sqcq_cancel_target){.what = SQCQ_CANCEL_ALL,
+                                     .flags = SQCQ_CANCEL_REPORT,
+                                     .report = rig->channel,
+                                     .report_user_data = 4711};
 }
 
 static void take_answers(struct rig *rig, sqcq_channel channel, struct answers *answers)
@@ -110,7 +110,7 @@ static void cancel_finds_older_reads_at_every_stage_and_no_later_one(void **stat
       rig_ask_silent(&rig, k);
     (void)rig_turns(&rig, 2);
     rig_ask_silent(&rig, 5); /* in its lane */
-    struct sqcq_cancel cancel = cancel_all(&rig);
+    struct sqcq_cancel_target cancel = cancel_all(&rig);
     assert_ok(sqcq_cancel(rig.engine, &cancel));
     rig_ask_silent(&rig, 6); /* in the same lane, after it */
     (void)rig_turns(&rig, 4);
@@ -143,7 +143,7 @@ static void cancel_by_file_channel_or_user_data_leaves_others_alone(void **state
       assert_ok(rig_try(&rig, k < 4 ? rig.channel : other, k % 2 == 0 ? rig.silent : file,
                         SQCQ_OFFSET_CURRENT, k % 4));
     (void)rig_turns(&rig, 2);
-    struct sqcq_cancel cancel = {.what = what};
+    struct sqcq_cancel_target cancel = {.what = what};
     if (what == SQCQ_CANCEL_FILE)
       cancel.file = file;
     else
@@ -181,7 +181,7 @@ static void cancel_that_finds_nothing_reports_0(void **state)
   struct rig rig;
 
   rig_start(&rig, "6.18");
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   assert_ok(sqcq_cancel(rig.engine, &cancel)); /* before the first turn */
   assert_int_equal(rig_turns(&rig, 1), 1);
   take_answers(&rig, rig.channel, &answers);
@@ -200,7 +200,7 @@ static void cancel_of_a_read_that_was_faster_changes_nothing(void **state)
   sim_now()->hold = SIM_HOLD(SIM_READ);
   rig_ask(&rig, 1);
   (void)rig_turns(&rig, 1);
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   assert_ok(sqcq_cancel(rig.engine, &cancel));
   (void)rig_turns(&rig, 3);
   take_answers(&rig, rig.channel, &answers);
@@ -217,7 +217,7 @@ static void cancel_of_a_read_just_answered_finds_nothing(void **state)
   start_deep(&rig, "6.18", 3, 0);
   rig_ask(&rig, 1);
   (void)rig_turns(&rig, 2); /* unread in its channel */
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   assert_ok(sqcq_cancel(rig.engine, &cancel));
   (void)rig_turns(&rig, 1);
   take_answers(&rig, rig.channel, &answers);
@@ -237,7 +237,7 @@ static void cancel_that_missed_is_tried_again(void **state)
   rig_ask_silent(&rig, 1);
   (void)rig_turns(&rig, 1);
   sim_now()->hold = SIM_HOLD(SIM_CANCEL);
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   assert_ok(sqcq_cancel(rig.engine, &cancel));
   (void)rig_turns(&rig, 1);
   assert_true(sim_submitted_last(SIM_CANCEL, &op));
@@ -271,7 +271,7 @@ static void cancel_of_a_closed_channel_gets_its_silent_reads_out(void **state)
     assert_ok(rig_try(&rig, closed, rig.silent, SQCQ_OFFSET_CURRENT, k));
   (void)rig_turns(&rig, 2);
   assert_error(sqcq_channel_destroy(rig.engine, closed), -EBUSY);
-  struct sqcq_cancel cancel = {.what = SQCQ_CANCEL_CHANNEL, .channel = closed};
+  struct sqcq_cancel_target cancel = {.what = SQCQ_CANCEL_CHANNEL, .channel = closed};
   assert_ok(sqcq_cancel(rig.engine, &cancel));
   cancel.flags = SQCQ_CANCEL_REPORT;
   cancel.report = closed;
@@ -281,7 +281,7 @@ static void cancel_of_a_closed_channel_gets_its_silent_reads_out(void **state)
   assert_int_equal(count_answers(&answers), 3);
   assert_error(sqcq_channel_poll(rig.engine, closed, &completion, 1), -EPIPE);
   assert_ok(sqcq_channel_destroy(rig.engine, closed));
-  cancel = (struct sqcq_cancel){.what = SQCQ_CANCEL_CHANNEL, .channel = closed};
+  cancel = (struct sqcq_cancel_target){.what = SQCQ_CANCEL_CHANNEL, .channel = closed};
   assert_error(sqcq_cancel(rig.engine, &cancel), -EPIPE);
   (void)rig_turns(&rig, 1);
   assert_error(sqcq_cancel(rig.engine, &cancel), -EPIPE);
@@ -299,7 +299,7 @@ static void cancel_of_a_channel_that_is_gone_finds_nothing(void **state)
   start_deep(&rig, "6.18", 3, 0);
   rig_ask_silent(&rig, 1);
   (void)rig_turns(&rig, 1);
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   cancel.what = SQCQ_CANCEL_CHANNEL;
   cancel.channel = rig.channel;
   assert_ok(sqcq_cancel(rig.engine, &cancel));
@@ -323,7 +323,7 @@ static void cancel_beyond_cancels_max_is_refused_until_a_turn(void **state)
   struct rig rig;
 
   start_deep(&rig, "6.18", 3, 2);
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   for (int round = 0; round < 3; round++) {
     assert_ok(sqcq_cancel(rig.engine, &cancel));
     assert_ok(sqcq_cancel(rig.engine, &cancel));
@@ -342,7 +342,7 @@ static void cancel_whose_report_has_no_room_is_refused_and_keeps_no_entry(void *
 
   start_deep(&rig, "6.18", 3, 1);
   sqcq_channel narrow = rig_channel(&rig, 1, 1, 1);
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   uint64_t word =
       sqcq__load_relaxed(&rig.engine->channels[sqcq__handle_index(narrow.id)].credit.word);
   cancel.report = narrow;
@@ -379,7 +379,7 @@ static void cancel_ends_what_a_drain_would_wait_for(void **state)
   assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
   (void)rig_turns(&rig, 3);
   assert_false(rig_stopped(&rig));
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   assert_ok(sqcq_cancel(rig.engine, &cancel));
   rig_run(&rig);
   take_answers(&rig, rig.channel, &answers);
@@ -398,7 +398,7 @@ static void cancel_without_its_bit_is_acted_upon_before_the_last_turn(void **sta
   struct rig rig;
 
   start_deep(&rig, "6.18", 3, 0);
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   assert_ok(sqcq_cancel(rig.engine, &cancel));
   sqcq__store_relaxed(&rig.engine->control.bits, 0);
   (void)rig_turns(&rig, 2);
@@ -420,7 +420,7 @@ static void cancel_that_comes_after_the_last_turn_gives_everything_back(void **s
   start_deep(&rig, "6.18", 3, 1);
   assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
   rig_run(&rig);
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   struct sqcq__channel *channel = &rig.engine->channels[sqcq__handle_index(rig.channel.id)];
   uint64_t word = sqcq__load_relaxed(&channel->credit.word);
   for (int i = 0; i < 3; i++) {
@@ -441,7 +441,7 @@ static void cancel_of_an_engine_that_never_turns_is_reported_by_destroy(void **s
 
   rig_start(&rig, "6.18");
   rig_ask(&rig, 1);
-  struct sqcq_cancel cancel = cancel_all(&rig);
+  struct sqcq_cancel_target cancel = cancel_all(&rig);
   assert_ok(sqcq_cancel(rig.engine, &cancel));
   assert_error(sqcq_engine_destroy(rig.engine, &held), -EBUSY);
   assert_int_equal(held.unread, 2);

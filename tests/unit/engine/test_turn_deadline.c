@@ -161,7 +161,7 @@ static void deadline_of_a_read_that_ends_otherwise_is_forgotten(void **state)
 {
   for (int how = 0; how < 4; how++) {
     struct rig rig;
-    struct sqcq_cancel cancel = {.what = SQCQ_CANCEL_ALL};
+    struct sqcq_cancel_target cancel = {.what = SQCQ_CANCEL_ALL};
 
     start_at(&rig, "6.18", 1, 1000);
     ask_by(&rig, how == 0 ? rig.file : rig.silent, 1, 9000);
@@ -250,7 +250,7 @@ static void request_of_an_iopoll_engine_may_not_have_a_deadline(void **state)
 {
   struct sim_config kernel = sim_kernel("6.18");
   struct sqcq_engine_config config = rig_config();
-  struct sqcq_cancel cancel = {.what = SQCQ_CANCEL_ALL};
+  struct sqcq_cancel_target cancel = {.what = SQCQ_CANCEL_ALL};
   struct sqcq_read read = {.length = 1, .deadline_ns = 1};
   struct rig rig;
 
