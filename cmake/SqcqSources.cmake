@@ -11,6 +11,7 @@ set(SQCQ_SOURCES
 
   src/dispatch/channel.c
   src/dispatch/relay.c
+  src/dispatch/room.c
   src/dispatch/router.c
   src/dispatch/wake.c
 
@@ -18,6 +19,7 @@ set(SQCQ_SOURCES
   src/engine/act.c
   src/engine/api.c
   src/engine/api_lanes.c
+  src/engine/api_room.c
   src/engine/buffers.c
   src/engine/cancels.c
   src/engine/channels.c
@@ -35,6 +37,7 @@ set(SQCQ_SOURCES
   src/engine/report.c
   src/engine/requests.c
   src/engine/ring.c
+  src/engine/room.c
   src/engine/timers.c
   src/engine/turn.c
 )

@@ -85,6 +85,7 @@ extern "C" {
 #define SQCQ_BUFFERS_MAX 1048576u
 #define SQCQ_VECTOR_MAX 64u /* buffers of one vectored read */
 #define SQCQ_CANCELS_MAX 65536u
+#define SQCQ_NOTICES_MAX 4096u
 #define SQCQ_LENGTH_MAX 0x7ffff000u /* the kernel's own limit of one read */
 
 /* An offset: read at the descriptor's own position (pipes, sockets, eventfd, ...). */
@@ -161,6 +162,13 @@ enum sqcq_cancel_what {
 /* sqcq_cancel_target.flags */
 #define SQCQ_CANCEL_REPORT (1u << 0) /* say on `report` how many were found */
 
+/* sqcq_request_wait(), sqcq_request_notify(): which bound has refused, and what its `id` is. */
+enum sqcq_bound {
+  SQCQ_BOUND_LANES = 1,   /* -EAGAIN of sqcq_request(): 0 */
+  SQCQ_BOUND_CHANNEL = 2, /* -EXFULL: the channel's id */
+  SQCQ_BOUND_POOL = 3     /* -ENOBUFS of sqcq_buffer_acquire(): the pool's id */
+};
+
 /* sqcq_engine_histogram(): the stages of a request. */
 enum sqcq_stage {
   SQCQ_STAGE_QUEUE = 0,   /* from its acceptance until it goes to the kernel */
@@ -204,6 +212,10 @@ typedef struct sqcq_lane {
   uint64_t id;
 } sqcq_lane;
 
+typedef struct sqcq_notice {
+  uint64_t id;
+} sqcq_notice;
+
 /* Fill in with sqcq_engine_config_init(), then change what you need. Zero means
  * the default in every field but depth. A field beyond `size` takes its default. */
 struct sqcq_engine_config {
@@ -230,6 +242,7 @@ struct sqcq_engine_config {
    * requests, 64 bytes a request, taken at creation. 0: none */
   uint32_t lanes_own;
   uint32_t cancels_max; /* sqcq_cancel() calls not yet acted upon, to SQCQ_CANCELS_MAX. 64 */
+  uint32_t notices_max; /* of sqcq_request_notify() at once, to SQCQ_NOTICES_MAX. 64 */
   /* Buffers that one SQCQ_READ_VECTOR may have, to SQCQ_VECTOR_MAX; 16 bytes each for each place of
    * the depth. 0: there are no such reads. */
   uint32_t vectors_max;
@@ -358,6 +371,9 @@ struct sqcq_stats {
   uint64_t batches_out;      /* into channels, turn by turn; what consumer_wakes is less, too */
   uint64_t lane_high_water;  /* the most requests that a turn has found in one lane */
   uint64_t channel_high_water; /* the most completions that were unread in one channel */
+  uint64_t producer_sleeps;    /* futex waits in sqcq_request_wait() */
+  uint64_t producer_wakes;     /* of these, ended by a futex wake */
+  uint64_t notices_fired;      /* eventfds written for sqcq_request_notify() */
 };
 
 /* Of one channel; likewise. */
@@ -581,7 +597,8 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_buffer_acquire(struct sqcq_engine *engine, sq
 
 /*
  * Give buffers back to the pools they came from.
- * Thread:   any, but one thread for a buffer.   Blocks: never.   Syscalls: none.
+ * Thread:   any, but one thread for a buffer.   Blocks: never.
+ * Syscalls: none, but where a producer waits for room: see sqcq_request_wait().
  * Returns:  how many of the first ones are back, `count` if all; or, where the first is refused:
  *           -ESTALE      released before
  *           -EBUSY       in flight: its completion is not taken yet
@@ -778,6 +795,63 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_cancel(struct sqcq_engine *engine,
 SQCQ_EXPORT int sqcq_engine_stop(struct sqcq_engine *engine, unsigned mode, int64_t limit_ns);
 
 /* ------------------------------------------------------------------------- */
+/* Producers: waiting for room                                               */
+/* ------------------------------------------------------------------------- */
+
+/*
+ * Sleep until a bound that has just refused has room again. 0 is no promise: others may be faster, so
+ * try again, and wait again where that is refused. Room that comes back wakes as many as it is enough
+ * for, in the order in which they fell asleep, not all. Signals do not end it. A lane that other producers hold
+ * just now counts as room, and is waited for a moment only (100 us at the most).
+ * Thread:   P, any number at once.   Blocks: up to timeout_ns (SQCQ_FOREVER: no limit; 0: not at all).
+ * Syscalls: only while there is none: futex; for LANES write(eventfd), only while the I/O thread
+ *           sleeps, and sched_yield and futex while all lanes with room are held; leaving, futex(WAKE) for
+ *           one more where others sleep. Those who give room back make them, too, but only
+ *           where somebody waits for it: futex(WAKE), and write and close for notices (see below) in
+ *           sqcq_channel_poll(), sqcq_channel_wait(), sqcq_buffer_release(), refused requests,
+ *           sqcq_channel_destroy(), sqcq_pool_destroy(), sqcq_engine_stop(), and for lanes in turns.
+ * Returns:  0            there was room a moment ago: try again
+ *           -ETIMEDOUT   the time has passed
+ *           -EPIPE       CHANNEL: closed or stale          -ESTALE   POOL: destroyed
+ *           -ESHUTDOWN   engine stopping or stopped
+ *           -EDEADLK     there is none, and the caller is the engine's I/O thread, which all of
+ *                        them need: turn the engine, or use sqcq_request_notify()
+ *           -EINVAL      NULL, unknown bound, LANES with an id other than 0, another engine's handle,
+ *                        or timeout_ns below -1
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_request_wait(struct sqcq_engine *engine, unsigned bound,
+                                                uint64_t id, int64_t timeout_ns);
+
+/*
+ * The same for an event loop: when the bound has room, or will never have any, 1 is written to
+ * your eventfd, once, and the notice is gone. Then try again, and register anew where that is refused. The
+ * library keeps a duplicate of the eventfd as long, so you may close yours at any time.
+ * Thread:   P, also the I/O thread.   Blocks: never.
+ * Syscalls: fcntl, fstat; close where it is not registered; for LANES write(eventfd), only while
+ *           the I/O thread sleeps.
+ * Owns:     on 0 *notice, until it has fired or sqcq_request_unnotify() or the engine's end.
+ * Returns:  0            registered; *notice says which (it may have fired already)
+ *           1            there is room now: nothing is registered, *notice as it was
+ *           -ENOSPC      notices_max are registered
+ *           -EPIPE  -ESTALE  -ESHUTDOWN     as sqcq_request_wait()
+ *           -EBADF       eventfd is not open       -EMFILE    no descriptor left
+ *           -EINVAL      as sqcq_request_wait(); notice NULL; a pipe, socket or file
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_request_notify(struct sqcq_engine *engine, unsigned bound,
+                                                  uint64_t id, int eventfd, sqcq_notice *notice);
+
+/*
+ * Take a notice back. After 0 nothing will be written. After -ESTALE the 1 has been written, or is being
+ * written by another thread right now: to the eventfd that was registered, whatever its number is
+ * by then, so it may be closed after either.
+ * Thread:   any.   Blocks: never.   Syscalls: close.
+ * Returns:  0
+ *           -ESTALE      it has fired, or was taken back before
+ *           -EINVAL      NULL engine, or another engine's
+ */
+SQCQ_EXPORT int sqcq_request_unnotify(struct sqcq_engine *engine, sqcq_notice notice);
+
+/* ------------------------------------------------------------------------- */
 /* The I/O thread                                                            */
 /* ------------------------------------------------------------------------- */
 
@@ -826,7 +900,7 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_run(struct sqcq_engine *engine);
 /*
  * Take up to max completions. Their buffers are yours now and their credits are back.
  * Thread:   C: one thread at a time for a channel.
- * Blocks:   never.   Syscalls: none.
+ * Blocks:   never.   Syscalls: none, but where a producer waits for room: see sqcq_request_wait().
  * Returns:  how many, 0 to max
  *           -ESHUTDOWN   the engine has stopped and nothing is left: end of stream
  *           -EPIPE       the channel is closed and nothing is left or to come, or stale

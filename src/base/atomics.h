@@ -27,6 +27,7 @@
 #define sqcq__add_seq(p, v) atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
 #define sqcq__add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define sqcq__sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
+#define sqcq__sub_seq(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst)
 #define sqcq__or_acq_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
 #define sqcq__or_seq(p, v) atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
 #define sqcq__and_acq_rel(p, v) atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)

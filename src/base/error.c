@@ -26,6 +26,7 @@ static const struct {
     {EINVAL, "an argument is out of range, or a handle of another engine (EINVAL)"},
     {EBADFD, "the lane is closed, or its handle is stale (EBADFD)"},
     {EDEADLK, "the I/O thread would wait for itself (EDEADLK)"},
+    {ETIMEDOUT, "the time has passed, and there is no room (ETIMEDOUT)"},
     {EPERM, "forbidden, or another thread is the engine's I/O thread (EPERM)"},
     {ENOSPC, "a bound given at creation is reached (ENOSPC)"},
     {ENOSYS, "this kernel has no io_uring, or a seccomp filter hides it (ENOSYS)"},

@@ -50,6 +50,18 @@ void sqcq__freelist_put(struct sqcq__freelist *list, const uint32_t *indexes, ui
   uint64_t seen = sqcq__load_relaxed(&list->head);
   do
     sqcq__store_relaxed(link_of(list, indexes[count - 1]), (uint32_t)seen);
-  /* pair(freelist) release: links and entries are written before the head shows them. */
-  while (!sqcq__cas_release(&list->head, &seen, head_after(seen, indexes[0] + 1)));
+  /* pair(freelist) release: links and entries are written before the head shows them; pair(room)
+   * publish */
+  while (!sqcq__cas_seq(&list->head, &seen, head_after(seen, indexes[0] + 1)));
+}
+
+uint32_t sqcq__freelist_count(const struct sqcq__freelist *list, uint32_t max)
+{
+  uint32_t count = 0;
+
+  /* pair(room) look again. relaxed, below: a stale link is one of some list's, or its end, as in take
+   */
+  for (uint32_t top = (uint32_t)sqcq__load_seq(&list->head); top != 0 && count < max; count++)
+    top = sqcq__load_relaxed(link_of(list, top - 1));
+  return count;
 }

@@ -16,6 +16,7 @@
 
 #include "base/atomics.h"
 #include "base/spsc.h"
+#include "dispatch/room.h"
 #include "dispatch/wake.h"
 #include "mpsc/credit.h"
 
@@ -34,6 +35,7 @@ struct sqcq__channel_ring {
 
 struct sqcq__channel {
   _Alignas(SQCQ_CACHELINE) struct sqcq__credit credit;
+  struct sqcq__room room;                          /* in the line of the credit word */
   _Alignas(SQCQ_CACHELINE) struct sqcq__spsc ring; /* producer: I; consumer: C */
   /* Constant while the channel is open, in a line with the ring's constants; W: its creator before
    * opening, pair(credit). */

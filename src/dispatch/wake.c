@@ -44,17 +44,22 @@ void sqcq__sleeper_fini(struct sqcq__sleeper *sleeper)
   sleeper->eventfd = -1;
 }
 
-void sqcq__sleeper_write(struct sqcq__sleeper *sleeper)
+void sqcq__eventfd_write(int fd)
 {
   int saved = errno; /* a signal handler's caller must not see it change */
   uint64_t one = 1;
 
-  SQCQ_PROBE1(wake, sleeper);
   /* EAGAIN, 2^64 - 2 writes later, would still leave it readable. */
-  while (write(sleeper->eventfd, &one, sizeof(one)) < 0 && errno == EINTR)
+  while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
     continue;
-  sqcq__add_relaxed(&sleeper->wakes, 1);
   errno = saved;
+}
+
+void sqcq__sleeper_write(struct sqcq__sleeper *sleeper)
+{
+  SQCQ_PROBE1(wake, sleeper);
+  sqcq__eventfd_write(sleeper->eventfd);
+  sqcq__add_relaxed(&sleeper->wakes, 1);
 }
 
 void sqcq__sleeper_reset(struct sqcq__sleeper *sleeper)
@@ -186,4 +191,26 @@ bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
   sqcq__add_relaxed(&waiter->wakes, 1);
   sqcq__store_release(&waiter->roused, number); /* pair(roused) release: after the wake */
   return true;
+}
+
+void sqcq__futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns)
+{
+  struct timespec deadline = timespec_of(deadline_ns < 0 ? 0 : deadline_ns);
+  int saved = errno;
+
+  /* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, or NULL. Why it ends does not matter: the
+   * caller looks. */
+  (void)syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+                deadline_ns < 0 ? NULL : &deadline, NULL, FUTEX_BITSET_MATCH_ANY);
+  errno = saved;
+}
+
+uint32_t sqcq__futex_wake(_Atomic uint32_t *word, uint32_t count)
+{
+  int saved = errno;
+  long woken = syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
+                       count > INT_MAX ? INT_MAX : count, NULL, NULL, 0);
+
+  errno = saved;
+  return woken < 0 ? 0 : (uint32_t)woken;
 }

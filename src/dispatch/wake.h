@@ -124,6 +124,13 @@ static inline uint64_t sqcq__waiter_number(const struct sqcq__waiter *waiter)
 /* Any: end the sleep just seen, if nobody has; true where that took a system call. */
 bool sqcq__waiter_wake(struct sqcq__waiter *waiter);
 
+/* The system calls of waiting for room (room.h): sleep while *word is `expected`, until deadline_ns
+ * (CLOCK_MONOTONIC, negative: none), or for no reason; wake up to `count`, and say how many that
+ * were; write 1. All leave errno alone: a stop in a signal handler wakes too. */
+void sqcq__futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns);
+uint32_t sqcq__futex_wake(_Atomic uint32_t *word, uint32_t count);
+void sqcq__eventfd_write(int fd);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t sqcq__now(void);
 

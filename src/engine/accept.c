@@ -113,9 +113,13 @@ static void take_credits(struct sqcq_engine *engine, struct chunk *chunk)
 static void give_back_credits(struct sqcq_engine *engine, struct chunk *chunk)
 {
   for (uint32_t i = 0; i < chunk->channels; i++)
-    if (chunk->credits[i].held > 0)
-      sqcq__channel_give_back(channel_of(engine, chunk->credits[i].channel),
-                              chunk->credits[i].held);
+    if (chunk->credits[i].held > 0) {
+      struct sqcq__channel *channel = channel_of(engine, chunk->credits[i].channel);
+
+      sqcq__channel_give_back(channel, chunk->credits[i].held);
+      if (sqcq__room_awaited(&channel->room) != 0) /* a refusal gives room back, too */
+        sqcq__channel_room_given(engine, channel, chunk->credits[i].held);
+    }
 }
 
 /* The buffers of a vectored read, or none for advice. *handle: what stands for them. */

@@ -257,10 +257,12 @@ int sqcq_engine_stop(struct sqcq_engine *engine, unsigned mode, int64_t limit_ns
   while (limit < before && !sqcq__cas_relaxed(&control->stop_limit, &before, limit))
     continue;
   uint32_t stopping = sqcq__load_relaxed(&control->stopping);
-  while (wanted > stopping && !sqcq__cas_relaxed(&control->stopping, &stopping, wanted))
+  /* pair(room) publish: sequentially consistent, since those who wait for room look at it */
+  while (wanted > stopping && !sqcq__cas_seq(&control->stopping, &stopping, wanted))
     continue;
   sqcq__control_post(control, SQCQ__CONTROL_STOP);
   sqcq__sleeper_wake(&engine->sleeper);
+  sqcq__rooms_end(engine); /* here, since there may be no turn for a while */
   return 0;
 }
 

@@ -86,7 +86,33 @@ static void unclaim_pool(struct sqcq__pool *pool)
 {
   uint64_t word = sqcq__load_relaxed(&pool->word); /* relaxed: ours alone while CHANGING */
 
-  sqcq__store_release(&pool->word, sqcq__word(sqcq__word_generation(word), SQCQ__POOL_FREE));
+  /* pair(room) publish: who waits for a destroyed pool is told */
+  sqcq__store_seq(&pool->word, sqcq__word(sqcq__word_generation(word), SQCQ__POOL_FREE));
+}
+
+/* Free places of a pool come back. */
+static void give_back(struct sqcq__buffers *buffers, struct sqcq__pool *pool,
+                      const uint32_t *places, uint32_t count)
+{
+  sqcq__freelist_put(&pool->free, places, count);
+  /* A load of the line just written, and free of order: the put is a publish of pair(room). From
+   * the put on the pool may be another one: of it only what is atomic may be looked at. */
+  if (sqcq__room_awaited(&pool->room) != 0)
+    sqcq__room_given(buffers->rooms, &pool->room, count,
+                     sqcq__freelist_count(&pool->free, buffers->rooms->count),
+                     sqcq__load_relaxed(&pool->size)); /* relaxed: a number */
+}
+
+int sqcq__pool_room(const struct sqcq__buffers *buffers, uint64_t handle, uint32_t max)
+{
+  const struct sqcq__pool *pool = &buffers->pools[sqcq__handle_index(handle)];
+  uint64_t word = sqcq__load_seq(&pool->word); /* pair(room) look again */
+
+  if (word == sqcq__word(sqcq__handle_generation(handle), SQCQ__POOL_CHANGING))
+    return 0;
+  if (word != sqcq__word(sqcq__handle_generation(handle), SQCQ__POOL_OPEN))
+    return -ESTALE;
+  return (int)sqcq__freelist_count(&pool->free, max);
 }
 
 /* A free slot whose places are enough, else one that has none yet. */
@@ -183,6 +209,7 @@ uint64_t sqcq__pool_open(struct sqcq__buffers *buffers, uint32_t index)
   /* relaxed: ours alone while CHANGING */
   uint32_t generation = sqcq__word_generation(sqcq__load_relaxed(&pool->word));
 
+  sqcq__store_relaxed(&pool->size, pool->count); /* relaxed: a number */
   for (uint32_t i = pool->count; i-- > 0;) {
     uint32_t place = pool->first + i;
     sqcq__freelist_put(&pool->free, &place, 1);
@@ -240,6 +267,8 @@ int sqcq__pool_destroy(struct sqcq__buffers *buffers, uint64_t handle)
   }
   if (here == pool->count) {
     sqcq__pool_abandon(buffers, (uint32_t)(pool - buffers->pools));
+    if (sqcq__room_awaited(&pool->room) != 0)
+      sqcq__room_end(buffers->rooms, &pool->room);
     return 0;
   }
   while (first != 0) {
@@ -248,7 +277,13 @@ int sqcq__pool_destroy(struct sqcq__buffers *buffers, uint64_t handle)
     first = sqcq__load_relaxed(&buffers->buffers[place].link);
     sqcq__freelist_put(&pool->free, &place, 1);
   }
-  sqcq__store_release(&pool->word, sqcq__word(sqcq__handle_generation(handle), SQCQ__POOL_OPEN));
+  /* pair(room) publish: while it was CHANGING there was no room. One more than was here: what was
+   * released meanwhile may have been looked for in vain. */
+  sqcq__store_seq(&pool->word, sqcq__word(sqcq__handle_generation(handle), SQCQ__POOL_OPEN));
+  if (sqcq__room_awaited(&pool->room) != 0)
+    sqcq__room_given(buffers->rooms, &pool->room, here + 1,
+                     sqcq__freelist_count(&pool->free, buffers->rooms->count),
+                     sqcq__load_relaxed(&pool->size)); /* relaxed: a number */
   return -EBUSY;
 }
 
@@ -289,7 +324,7 @@ int sqcq__buffers_acquire(struct sqcq__buffers *buffers, uint64_t handle, sqcq_b
      * out no destroy of their pool goes through. */
     uint64_t word = sqcq__load_acquire(&pool->word); /* pair(pool) acquire */
     if (sqcq__word_generation(word) != sqcq__handle_generation(handle)) {
-      sqcq__freelist_put(&pool->free, places, n);
+      give_back(buffers, pool, places, n);
       return -ESTALE; /* taken is 0: what had been taken would have kept the pool */
     }
     own(buffers, places, n, out + taken);
@@ -337,7 +372,7 @@ int sqcq__buffers_release(struct sqcq__buffers *buffers, const sqcq_buffer *in, 
       struct sqcq__buffer *buffer = sqcq__buffer_at(buffers, handle);
       sqcq__owner_give(&buffer->owner, buffer->memory, buffer->size);
       if (n > 0 && buffer->pool != pool) {
-        sqcq__freelist_put(&buffers->pools[pool].free, places, n);
+        give_back(buffers, &buffers->pools[pool], places, n);
         done += n;
         n = 0;
       }
@@ -345,7 +380,7 @@ int sqcq__buffers_release(struct sqcq__buffers *buffers, const sqcq_buffer *in, 
       places[n++] = sqcq__handle_index(handle);
     }
     if (n > 0)
-      sqcq__freelist_put(&buffers->pools[pool].free, places, n);
+      give_back(buffers, &buffers->pools[pool], places, n);
     done += n;
   }
   return done == 0 ? error : (int)done;

@@ -27,6 +27,7 @@
 #include "base/freelist.h"
 #include "base/handle.h"
 #include "base/ownership.h"
+#include "dispatch/room.h"
 #include "mpsc/request.h"
 
 #include <sqcq/sqcq.h>
@@ -74,7 +75,9 @@ struct sqcq__pool {
   unsigned char *start; /* of its first buffer */
   void *memory;
   size_t bytes;
-  struct sqcq__freelist free;
+  _Alignas(SQCQ_CACHELINE) struct sqcq__freelist free;
+  struct sqcq__room room; /* in the line of the list's head */
+  _Atomic uint32_t size;  /* count, for whoever has given its buffer back; relaxed: a number */
 };
 
 struct sqcq__buffers {
@@ -83,7 +86,9 @@ struct sqcq__buffers {
   uint32_t buffer_max;
   uint32_t pool_max;
   uint32_t tag;
-  struct sqcq__freelist unwrapped;                /* places of wrapped memory that are free again */
+  struct sqcq__rooms *rooms; /* the engine's */
+  _Alignas(SQCQ_CACHELINE) struct sqcq__freelist
+      unwrapped;                                  /* places of wrapped memory that are free again */
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t used; /* places given to pools and wraps */
 };
 
@@ -104,6 +109,9 @@ void sqcq__pool_abandon(struct sqcq__buffers *buffers, uint32_t index);
 int sqcq__pool_destroy(struct sqcq__buffers *buffers, uint64_t pool);
 int sqcq__buffers_acquire(struct sqcq__buffers *buffers, uint64_t pool, sqcq_buffer *out,
                           uint32_t count);
+/* For a checked handle: how many buffers are free, counted up to max, and 0 while it is just being
+ * destroyed; -ESTALE. */
+int sqcq__pool_room(const struct sqcq__buffers *buffers, uint64_t pool, uint32_t max);
 int sqcq__buffers_release(struct sqcq__buffers *buffers, const sqcq_buffer *in, uint32_t count);
 int sqcq__buffers_wrap(struct sqcq__buffers *buffers, void *memory, size_t size, uint64_t *handle);
 int sqcq__buffers_unwrap(struct sqcq__buffers *buffers, uint64_t handle);

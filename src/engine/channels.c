@@ -148,7 +148,7 @@ static int mark(struct sqcq__channel *channel, uint64_t handle, uint32_t bits)
     if (sqcq__word_generation(seen) != sqcq__handle_generation(handle) ||
         (sqcq__word_state(seen) & (SQCQ__CREDIT_FREE | SQCQ__CREDIT_RETIRING)) != 0)
       return -EPIPE;
-  } while (!sqcq__cas_acq_rel(&channel->credit.word, &seen, seen | bits));
+  } while (!sqcq__cas_seq(&channel->credit.word, &seen, seen | bits)); /* pair(room) publish */
   return 0;
 }
 
@@ -178,6 +178,7 @@ int sqcq__channel_destroy(struct sqcq_engine *engine, uint64_t handle)
 
   if (error < 0)
     return error;
+  sqcq__room_end(&engine->rooms, &channel->room);
   error = begin_retiring(channel, handle);
   if (error < 0) {
     sqcq__channel_give_back(channel, 0); /* a consumer that sleeps may have nothing to wait for */

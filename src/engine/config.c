@@ -18,6 +18,7 @@
 #define CANCELS_DEFAULT 64u
 #define SPIN_DEFAULT_NS 20000u /* about what a sleep and a wake cost */
 #define SQPOLL_IDLE_DEFAULT_MS 10u
+#define NOTICES_DEFAULT 64u
 
 #define FLAGS_ALL                                                                                  \
   (SQCQ_ENGINE_SQPOLL | SQCQ_ENGINE_IOPOLL | SQCQ_ENGINE_NO_FIXED_FILES | SQCQ_ENGINE_NO_DEFER |   \
@@ -59,6 +60,7 @@ void sqcq_engine_config_init(struct sqcq_engine_config *config)
       .spin_ns = SPIN_DEFAULT_NS,
       .sqpoll_idle_ms = SQPOLL_IDLE_DEFAULT_MS,
       .cancels_max = CANCELS_DEFAULT,
+      .notices_max = NOTICES_DEFAULT,
   };
 }
 
@@ -107,6 +109,7 @@ static int take_given(const struct sqcq_engine_config *given, struct sqcq_engine
   DEFAULT(spin_ns);
   DEFAULT(sqpoll_idle_ms);
   DEFAULT(cancels_max);
+  DEFAULT(notices_max);
 #undef DEFAULT
   if (user->channels_max == 0) {
     /* Each keeps a place of the depth: no more than a quarter of it by default. */
@@ -151,6 +154,7 @@ int sqcq__config_resolve(const struct sqcq_engine_config *given, struct sqcq__co
   BOUND(pools_max, SQCQ_POOLS_MAX);
   BOUND(buffers_max, SQCQ_BUFFERS_MAX);
   BOUND(cancels_max, SQCQ_CANCELS_MAX);
+  BOUND(notices_max, SQCQ_NOTICES_MAX);
 #undef BOUND
   if (user->lanes_own > SQCQ_LANES_OWN_MAX)
     return refuse(why, "lanes_own", user->lanes_own, "0 to SQCQ_LANES_OWN_MAX", SQCQ_LANES_OWN_MAX);

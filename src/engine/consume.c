@@ -52,6 +52,8 @@ static uint32_t take(struct sqcq_engine *engine, struct sqcq__channel *channel,
   if (engine->histograms != NULL)
     time_delivery(engine, out, n);
   sqcq__credit_give(&channel->credit, n);
+  if (sqcq__room_awaited(&channel->room) != 0) /* a load of the line just written */
+    sqcq__channel_room_given(engine, channel, n);
   SQCQ_PROBE3(deliver, engine, channel - engine->channels, n);
   return n;
 }

@@ -25,6 +25,7 @@
 #define SQCQ__CONTROL_REMOVE (1u << 1)
 #define SQCQ__CONTROL_RETIRE (1u << 2)
 #define SQCQ__CONTROL_CANCEL (1u << 3)
+#define SQCQ__CONTROL_ROOM (1u << 8) /* somebody waits for room in the lanes */
 
 enum sqcq__stopping {
   SQCQ__STOPPING_NOT,

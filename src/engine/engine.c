@@ -111,6 +111,7 @@ static void free_parts(struct sqcq_engine *engine)
   sqcq__cancels_fini(&engine->cancels);
   sqcq__router_fini(&engine->io.router);
   sqcq__relay_fini(&engine->relay);
+  sqcq__rooms_fini(&engine->rooms);
   for (uint32_t i = 0; engine->channels != NULL && i < engine->config.user.channels_max; i++)
     sqcq__channel_fini(&engine->channels[i]);
   sqcq__mem_free(engine->io.iovecs);
@@ -139,9 +140,12 @@ static int make_tables(struct sqcq_engine *engine)
   if (error == 0)
     error = sqcq__own_init(&engine->own, user->lanes_own, user->lane_slots, engine->tag);
   if (error == 0)
+    error = sqcq__rooms_init(&engine->rooms, user->notices_max);
+  if (error == 0)
     error = sqcq__files_init(&engine->files, user->files_max, engine->tag, direct_only);
   if (error == 0)
     error = sqcq__buffers_init(&engine->buffers, user->buffers_max, user->pools_max, engine->tag);
+  engine->buffers.rooms = &engine->rooms;
   if (error == 0)
     error = sqcq__requests_init(&engine->io.requests, user->requests_max, user->channels_max,
                                 user->depth);

@@ -12,6 +12,7 @@
 #include "base/atomics.h"
 #include "dispatch/channel.h"
 #include "dispatch/relay.h"
+#include "dispatch/room.h"
 #include "dispatch/router.h"
 #include "dispatch/wake.h"
 #include "engine/buffers.h"
@@ -57,6 +58,8 @@ struct sqcq__io {
   bool nap;             /* something can only be tried again, and no event will tell when */
   struct iovec *iovecs; /* vectors_max for each place of the depth */
   bool hurry;           /* another turn has something to do, whatever comes in */
+  bool lanes_awaited;   /* producers wait for room in the lanes, as far as we know */
+  uint32_t drained;     /* requests taken out of shared lanes in this turn */
 };
 
 struct sqcq_engine {
@@ -88,6 +91,8 @@ struct sqcq_engine {
   struct sqcq__files files;
   struct sqcq__buffers buffers;
   struct sqcq__stats stats;
+  struct sqcq__rooms rooms;
+  _Alignas(SQCQ_CACHELINE) struct sqcq__room lanes_room;
 
   _Alignas(SQCQ_CACHELINE) struct sqcq__io io;
 };
@@ -147,6 +152,18 @@ void sqcq__turn_unref(struct sqcq_engine *engine, uint64_t file);
 /* Whether the engine's own operations are all done. */
 bool sqcq__turn_quiet(const struct sqcq_engine *engine);
 void sqcq__turn_drain(struct sqcq_engine *engine);
+
+/* room.c: P waits; P, C and I bring room, and call these where somebody waits. */
+int sqcq__room_wait(struct sqcq_engine *engine, unsigned bound, uint64_t id, int64_t timeout_ns);
+int sqcq__room_notify(struct sqcq_engine *engine, unsigned bound, uint64_t id, int eventfd,
+                      uint64_t *handle);
+int sqcq__room_unnotify(struct sqcq_engine *engine, uint64_t handle);
+void sqcq__channel_room_given(struct sqcq_engine *engine, struct sqcq__channel *channel,
+                              uint32_t n);
+/* I: after the drain of a turn. */
+void sqcq__lanes_room_given(struct sqcq_engine *engine);
+/* Any: nobody has anything to wait for any more. Async-signal-safe. */
+void sqcq__rooms_end(struct sqcq_engine *engine);
 
 /* The time where anybody wants to know it, that is where there are histograms; else 0. */
 static inline int64_t sqcq__time(const struct sqcq_engine *engine)

@@ -57,7 +57,7 @@ struct sqcq__files {
   uint32_t count;           /* constant */
   uint32_t tag;             /* constant */
   bool direct_only;         /* constant: an IOPOLL engine */
-  struct sqcq__freelist free;
+  _Alignas(SQCQ_CACHELINE) struct sqcq__freelist free;
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t removed; /* top of the remove stack: index + 1 */
   /* I from here on. */
   _Alignas(SQCQ_CACHELINE) struct sqcq__file_io *io;

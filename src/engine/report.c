@@ -50,6 +50,9 @@ int sqcq_engine_stats(const struct sqcq_engine *engine, struct sqcq_stats *stats
       .waiting = sqcq__load_relaxed(&from->waiting),
       .cq_overflow = sqcq__load_relaxed(&from->cq_overflow),
       .batches_out = sqcq__load_relaxed(&engine->io.router.batches),
+      .producer_sleeps = sqcq__load_relaxed(&engine->rooms.sleeps),
+      .producer_wakes = sqcq__load_relaxed(&engine->rooms.wakes),
+      .notices_fired = sqcq__load_relaxed(&engine->rooms.fired),
   };
 
   for (uint32_t i = 0; i < engine->config.user.channels_max; i++) {

@@ -119,7 +119,8 @@ static void take_in(struct sqcq_engine *engine, struct sqcq__slot *slot)
                      (int64_t)slot->request.deadline_ns);
 }
 
-static void drain_lane(struct sqcq_engine *engine, struct sqcq__lane *lane)
+/* Returns how many it held. */
+static uint32_t drain_lane(struct sqcq_engine *engine, struct sqcq__lane *lane)
 {
   uint32_t ready = sqcq__lane_ready(lane);
 
@@ -135,15 +136,16 @@ static void drain_lane(struct sqcq_engine *engine, struct sqcq__lane *lane)
     sqcq__spsc_note(&lane->ring, ready);
     sqcq__lane_give_back(lane, ready);
   }
+  return ready;
 }
 
 void sqcq__turn_drain(struct sqcq_engine *engine)
 {
   for (uint64_t work = sqcq__lanes_take_work(&engine->lanes); work != 0; work &= work - 1)
-    drain_lane(engine, &engine->lanes.lanes[__builtin_ctzll(work)]);
+    engine->io.drained += drain_lane(engine, &engine->lanes.lanes[__builtin_ctzll(work)]);
   for (uint64_t work = sqcq__own_take_work(&engine->own); work != 0; work &= work - 1)
     for (uint32_t i = (uint32_t)__builtin_ctzll(work); i < engine->own.count; i += SQCQ__OWN_BITS)
-      drain_lane(engine, &engine->own.lanes[i].lane);
+      (void)drain_lane(engine, &engine->own.lanes[i].lane);
 }
 
 /* Where a file is read: its slot of the kernel's table, which it gets once it is read often. */
@@ -336,10 +338,15 @@ static int turn(struct sqcq_engine *engine)
   if ((bits & SQCQ__CONTROL_CANCEL) != 0 || io->sealed)
     sqcq__cancels_take(&engine->cancels);
   io->nap = false;
+  io->drained = 0;
   io->router.pushed = 0;
   io->reports = 0;
   io->now = sqcq__time(engine);
   sqcq__turn_drain(engine); /* after the control words: what was accepted before them is in */
+  if ((bits & SQCQ__CONTROL_ROOM) != 0)
+    io->lanes_awaited = true;
+  if (io->lanes_awaited)
+    sqcq__lanes_room_given(engine);
   sqcq__turn_control(engine, bits, removed);
   start(engine);
   if (sqcq__ring_has_unsubmitted(engine->ring) || sqcq__ring_wants_enter(engine->ring) ||

@@ -48,11 +48,13 @@ static inline uint32_t sqcq__credit_taken(uint64_t word)
   return sqcq__word_state(word) & SQCQ__CREDIT_TAKEN;
 }
 
-/* Give back n, taken before. */
+/* Give back n, taken before. Sequentially consistent, which costs nothing more here, because it
+ * publishes room: whoever gives back looks afterwards whether a producer waits for it. */
 static inline void sqcq__credit_give(struct sqcq__credit *credit, uint32_t n)
 {
-  /* pair(credit) release: what was done with the slots comes before others may have them. */
-  uint64_t before = sqcq__sub_acq_rel(&credit->word, n);
+  /* pair(credit) release: what was done with the slots comes before others may have them; pair(room)
+   * publish */
+  uint64_t before = sqcq__sub_seq(&credit->word, n);
   SQCQ_ASSERT(sqcq__credit_taken(before) >= n);
   (void)before;
 }

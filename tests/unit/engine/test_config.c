@@ -79,6 +79,7 @@ static void config_init_gives_the_documented_defaults(void **state)
   assert_int_equal(config.cancels_max, 64);
   assert_int_equal(config.consumer_spin_ns, 0); /* consumers sleep at once */
   assert_int_equal(config.lanes_own, 0);
+  assert_int_equal(config.notices_max, 64);
 }
 
 static void config_init_of_null_does_nothing(void **state)
@@ -156,6 +157,7 @@ static void config_resolve_keeps_what_is_given(void **state)
       .sqpoll_cpu = 2,
       .consumer_spin_ns = UINT32_MAX,
       .lanes_own = 5,
+      .notices_max = 5,
       .vectors_max = SQCQ_VECTOR_MAX,
       .io_workers_bounded = 1,
       .io_workers_unbounded = INT32_MAX,
@@ -212,6 +214,7 @@ static void config_resolve_refuses_each_field_over_its_bound(void **state)
   CHECK_BOUND(pools_max, SQCQ_POOLS_MAX);
   CHECK_BOUND(buffers_max, SQCQ_BUFFERS_MAX);
   CHECK_BOUND(cancels_max, SQCQ_CANCELS_MAX);
+  CHECK_BOUND(notices_max, SQCQ_NOTICES_MAX);
   CHECK_BOUND(lane_slots, SQCQ_LANE_SLOTS_MAX);
   CHECK_BOUND(idle, SQCQ_IDLE_BUSY);
 #undef CHECK_BOUND

@@ -82,6 +82,9 @@ static void stats_come_out_under_their_names(void **state)
   PUT(in->inflight, inflight);
   PUT(in->waiting, waiting);
   PUT(in->cq_overflow, cq_overflow);
+  PUT(engine->rooms.sleeps, producer_sleeps);
+  PUT(engine->rooms.wakes, producer_wakes);
+  PUT(engine->rooms.fired, notices_fired);
 #undef PUT
   /* Sums over lanes and channels. */
   for (uint32_t i = 0; i < 2; i++)
