@@ -53,7 +53,7 @@ struct sqcq__own {
   struct sqcq__own_lane *lanes; /* constant; NULL where there are none */
   uint32_t count;               /* constant */
   uint32_t tag;                 /* constant; of the engine */
-  struct sqcq__freelist free;
+  _Alignas(SQCQ_CACHELINE) struct sqcq__freelist free;
   _Alignas(SQCQ_CACHELINE) _Atomic uint64_t work; /* W: P sets, I clears; pair(work), pair(sleep) */
   _Alignas(SQCQ_CACHELINE) bool closed;           /* I only: every lane is closed */
   uint32_t taken;                                 /* I only: how many are taken */
