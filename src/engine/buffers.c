@@ -277,13 +277,15 @@ int sqcq__pool_destroy(struct sqcq__buffers *buffers, uint64_t handle)
     first = sqcq__load_relaxed(&buffers->buffers[place].link);
     sqcq__freelist_put(&pool->free, &place, 1);
   }
-  /* pair(room) publish: while it was CHANGING there was no room. One more than was here: what was
-   * released meanwhile may have been looked for in vain. */
+  /* pair(room) publish: while it was CHANGING there was no room, whatever was released meanwhile. */
   sqcq__store_seq(&pool->word, sqcq__word(sqcq__handle_generation(handle), SQCQ__POOL_OPEN));
-  if (sqcq__room_awaited(&pool->room) != 0)
-    sqcq__room_given(buffers->rooms, &pool->room, here + 1,
-                     sqcq__freelist_count(&pool->free, buffers->rooms->count),
-                     sqcq__load_relaxed(&pool->size)); /* relaxed: a number */
+  if (sqcq__room_awaited(&pool->room) != 0) {
+    uint32_t free = sqcq__freelist_count(&pool->free, buffers->rooms->count);
+
+    if (free > 0)
+      sqcq__room_given(buffers->rooms, &pool->room, free, free,
+                       sqcq__load_relaxed(&pool->size)); /* relaxed: a number */
+  }
   return -EBUSY;
 }
 

@@ -7,6 +7,7 @@
  *   tape_produce.h   steps of producers: requests
  *   tape_lanes.h     and through own lanes
  *   tape_cancel.h    cancels
+ *   tape_room.h      and that wait for room
  *   tape_own.h       and with what they have: files, buffers
  *   tape_engine.h    steps of set-up, of consumers and of the I/O thread
  *   tape_end.h       the simulated kernel's, and the end: stop, take the rest, destroy
@@ -44,6 +45,7 @@
 #define TAPE_REQUESTS 64u
 #define TAPE_WRAPS 4u
 #define TAPE_LANES 6u
+#define TAPE_NOTICES 4u
 #define TAPE_LANES_OWN 3u /* the most that are configured */
 #define TAPE_BUFFER_SIZE 96u
 #define TAPE_MANY 40u  /* more than accept.c handles at once */
@@ -87,6 +89,9 @@ enum tape_op {
   TAPE_LANE_CLOSE,
   TAPE_LANE_REQUEST,
   TAPE_LANE_REQUEST_MANY,
+  TAPE_ROOM_WAIT,
+  TAPE_NOTIFY,
+  TAPE_UNNOTIFY,
   TAPE_OPS
 };
 
@@ -151,6 +156,15 @@ struct tape_buffer {
   uint32_t size;
 };
 
+struct tape_notice {
+  bool made, armed; /* it has an eventfd; and is registered with it */
+  bool alone;       /* nobody else has waited for the same */
+  unsigned bound;
+  int at; /* channel or pool */
+  int eventfd;
+  sqcq_notice handle;
+};
+
 struct tape_lane {
   enum tape_state state;
   sqcq_lane handle;
@@ -211,6 +225,7 @@ struct tape {
   struct tape_request requests[TAPE_REQUESTS];
   struct tape_source sources[TAPE_SOURCES];
   struct tape_lane lanes[TAPE_LANES];
+  struct tape_notice notices[TAPE_NOTICES];
   bool wraps[TAPE_WRAPS]; /* memory in use */
   uint64_t user_data;     /* of the last one accepted */
 

@@ -7,6 +7,7 @@
 
 #include "tape_engine.h"
 #include "tape_lanes.h"
+#include "tape_room.h"
 
 #define TAPE_TURNS_MAX 20000 /* to the end of a stop */
 #define TAPE_MS INT64_C(1000000)
@@ -249,6 +250,11 @@ static inline bool tape_play(struct tape *tape, const struct tape_step *step)
   case TAPE_LANE_REQUEST:
   case TAPE_LANE_REQUEST_MANY:
     tape_play_lanes(tape, step);
+    break;
+  case TAPE_ROOM_WAIT:
+  case TAPE_NOTIFY:
+  case TAPE_UNNOTIFY:
+    tape_play_room(tape, step);
     break;
   case TAPE_DESTROY:
     return !tape_destroy(tape);

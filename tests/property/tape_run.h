@@ -45,6 +45,9 @@ static const uint8_t tape_weights[TAPE_OPS] = {
     [TAPE_LANE_CLOSE] = 10,
     [TAPE_LANE_REQUEST] = 50,
     [TAPE_LANE_REQUEST_MANY] = 15,
+    [TAPE_ROOM_WAIT] = 12,
+    [TAPE_NOTIFY] = 35,
+    [TAPE_UNNOTIFY] = 8,
 };
 
 static inline uint32_t tape_make(uint64_t seed, struct tape_step *steps)
@@ -140,6 +143,7 @@ static inline void tape_draw_config(struct tape *tape, struct rng *rng)
   config->lanes_shared = (uint32_t)rng_between(rng, 1, 2);
   config->lane_slots = 1u << rng_below(rng, 3);
   config->lanes_own = (uint32_t)rng_below(rng, TAPE_LANES_OWN + 1);
+  config->notices_max = TAPE_NOTICES - 1;
   config->files_max = (uint32_t)rng_between(rng, 1, 4);
   config->files_fixed = (uint32_t)rng_between(rng, 1, 4);
   config->pools_max = (uint32_t)rng_between(rng, 1, 3);
@@ -195,6 +199,9 @@ static inline void tape_clean_up(struct tape *tape)
   tape_check(tape, counts->left_inflight == 0, "%u operations left", counts->left_inflight);
   tape_check(tape, counts->left_unread == 0, "%u CQEs left", counts->left_unread);
   tape_check(tape, counts->completed[SIM_READ] == counts->submitted[SIM_READ], "reads");
+  for (uint32_t i = 0; i < TAPE_NOTICES; i++)
+    if (tape->notices[i].made)
+      close(tape->notices[i].eventfd);
   for (uint32_t i = 0; i < TAPE_SOURCES; i++) {
     close(tape->sources[i].fd);
     if (tape->sources[i].writer >= 0)
@@ -221,6 +228,7 @@ static inline void tape_run(struct tape_shared *shared, const struct temp_dir *d
     shared->steps++;
     if (tape_play(&tape, step)) {
       tape_check_all(&tape);
+      tape_check_notices(&tape);
       if (step->op == TAPE_POOL_CREATE || step->op == TAPE_CHANNEL_CREATE)
         tape.allocations = tape_alloc_calls();
       tape_check(&tape, tape_alloc_calls() == tape.allocations, "it has allocated");
