@@ -342,8 +342,7 @@ static void stop_wakes_every_producer_without_a_turn(void **state)
 /* One slot at a time, a hundred that sleep for it: each wake is counted. */
 static struct {
   atomic_uint got;
-  atomic_uint tokens; /* buffers taken and not given back yet */
-  sqcq_buffer buffers[WAITERS * 4];
+  sqcq_buffer buffer; /* the one that goes round; W: who got it, before it counts */
 } line;
 
 static void *stand_in_line(void *argument)
@@ -353,9 +352,11 @@ static void *stand_in_line(void *argument)
 
   while ((n = sqcq_buffer_acquire(rig.engine, rig.pool, &buffer, 1)) == -ENOBUFS)
     if (sqcq_request_wait(rig.engine, SQCQ_BOUND_POOL, rig.pool.id, LONG) != 0)
-      return argument;
-  if (n == 1)
-    line.buffers[atomic_fetch_add(&line.got, 1)] = buffer;
+      return &line; /* as it should not be */
+  if (n != 1)
+    return &line; /* as it should not be */
+  line.buffer = buffer;
+  atomic_fetch_add(&line.got, 1);
   return NULL;
 }
 
@@ -365,7 +366,7 @@ static void one_slot_at_a_time_wakes_few_of_a_hundred(void **state)
   struct sqcq__room *room = &rig.engine->buffers.pools[sqcq__handle_index(rig.pool.id)].room;
   void *result;
 
-  memset(&line, 0, sizeof(line));
+  atomic_store(&line.got, 0);
   empty_pool();
   for (uint32_t i = 0; i < WAITERS; i++)
     assert_int_equal(pthread_create(&threads[i], NULL, stand_in_line, NULL), 0);
@@ -375,9 +376,7 @@ static void one_slot_at_a_time_wakes_few_of_a_hundred(void **state)
                 MS); /* all in the kernel: only to count wakes of sleepers, nothing hangs on it */
   uint64_t wakes = rig_stats(&rig).producer_wakes;
   for (uint32_t i = 0; i < WAITERS; i++) {
-    sqcq_buffer slot = i == 0 ? held[--held_count] : line.buffers[i - 1];
-
-    rig_release(&rig, slot);
+    rig_release(&rig, i == 0 ? held[--held_count] : line.buffer);
     assert_soon(atomic_load(&line.got) == i + 1);
   }
   for (uint32_t i = 0; i < WAITERS; i++) {
@@ -388,7 +387,7 @@ static void one_slot_at_a_time_wakes_few_of_a_hundred(void **state)
   printf("%u slots, one at a time, for %u producers: %u wakes\n", WAITERS, WAITERS,
          (unsigned)wakes);
   assert_true(wakes <= 3 * WAITERS);
-  rig_release(&rig, line.buffers[WAITERS - 1]);
+  rig_release(&rig, line.buffer);
   give_back(held_count);
 }
 
