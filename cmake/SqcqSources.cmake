@@ -31,6 +31,7 @@ set(SQCQ_SOURCES
   src/engine/files.c
   src/engine/hints.c
   src/engine/histogram.c
+  src/engine/loop.c
   src/engine/pools.c
   src/engine/prep.c
   src/engine/reap.c

@@ -99,6 +99,7 @@ extern "C" {
 #define SQCQ_ENGINE_IOPOLL (1u << 1)         /* busy-poll the device: only O_DIRECT storage */
 #define SQCQ_ENGINE_NO_FIXED_FILES (1u << 2) /* read through descriptors only */
 #define SQCQ_ENGINE_NO_DEFER (1u << 3)       /* do without SINGLE_ISSUER and DEFER_TASKRUN */
+#define SQCQ_ENGINE_EVENT_LOOP (1u << 4)     /* an event loop may drive it: sqcq_engine_fd() */
 #define SQCQ_ENGINE_HISTOGRAMS (1u << 5)     /* time every request: sqcq_engine_histogram() */
 
 /* sqcq_engine_config.idle: what the I/O thread does in sqcq_engine_run() and
@@ -272,7 +273,7 @@ enum sqcq_reason {
   SQCQ_REASON_MEMLOCK = 5,     /* -ENOMEM: RLIMIT_MEMLOCK; see needed and limit */
   SQCQ_REASON_MEMORY = 6,      /* -ENOMEM: memory itself */
   SQCQ_REASON_DESCRIPTORS = 7, /* -EMFILE, -ENFILE */
-  SQCQ_REASON_MODE = 8,        /* -EOPNOTSUPP: SQPOLL or IOPOLL cannot work here */
+  SQCQ_REASON_MODE = 8,        /* -EOPNOTSUPP: SQPOLL, IOPOLL or EVENT_LOOP cannot work here */
   SQCQ_REASON_OTHER = 9        /* what the kernel said */
 };
 
@@ -360,8 +361,8 @@ struct sqcq_stats {
   uint64_t enters;           /* io_uring_enter calls of the I/O thread */
   uint64_t sleeps;           /* times the I/O thread announced itself asleep */
   uint64_t io_wakes;         /* eventfd writes to wake it */
-  uint64_t consumer_wakes;   /* futex wakes of consumers */
-  uint64_t consumer_sleeps;  /* futex waits of consumers */
+  uint64_t consumer_wakes;   /* futex wakes of consumers, and writes to their eventfds */
+  uint64_t consumer_sleeps;  /* futex waits of consumers, and times they armed */
   uint64_t files_retired;    /* descriptors closed */
   uint64_t syscalls_control; /* other calls of the I/O thread: file table updates, close, eventfd */
   uint64_t inflight;         /* reads in the kernel now */
@@ -383,8 +384,9 @@ struct sqcq_channel_counters {
   uint64_t unread;     /* of these: completions to be taken, now */
   uint64_t high_water; /* the most unread that a look of its consumer has found, or one now would;
                           of all channels that this place has had */
-  uint64_t sleeps;     /* futex waits of its consumers; of all channels that this place has had */
-  uint64_t wakes;      /* futex wakes of them, likewise */
+  uint64_t sleeps;     /* futex waits of its consumers, and times they armed; of all channels that
+                          this place has had */
+  uint64_t wakes;      /* futex wakes of them, and writes to their eventfd, likewise */
 };
 
 /* How long requests took. */
@@ -447,7 +449,8 @@ SQCQ_EXPORT void sqcq_engine_config_init(struct sqcq_engine_config *config);
  *           -EPERM       forbidden: kernel.io_uring_disabled, or a seccomp filter (why->reason)
  *           -ENOMEM      memory, or RLIMIT_MEMLOCK, to which some kernels charge rings
  *           -EMFILE      -ENFILE    no descriptor left
- *           -EOPNOTSUPP  SQPOLL or IOPOLL cannot work on this kernel (why->text says why)
+ *           -EOPNOTSUPP  SQPOLL, IOPOLL or EVENT_LOOP cannot work on this kernel (why->text says
+ *                        why)
  *           On an error *engine is untouched and *why, where given, is filled in.
  */
 SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_create(struct sqcq_engine **engine,
@@ -861,9 +864,10 @@ SQCQ_EXPORT int sqcq_request_unnotify(struct sqcq_engine *engine, sqcq_notice no
  * sleep. The first turn makes the calling thread the engine's I/O thread.
  * Thread:   I.   Blocks: never.
  * Syscalls: io_uring_enter, where there is something to submit or the kernel has completions;
- *           futex(WAKE), once for all channels whose consumers sleep and once more for each that
- *           still does on the next turn (see sqcq_channel_wait()); on the first turn
- *           io_uring_register; for a file that is new, busy or removed io_uring_register or close.
+ *           futex(WAKE), or write(eventfd) for a consumer that is armed, once for all channels whose
+ *           consumers sleep and once more for each that still does on the next turn (see
+ *           sqcq_channel_wait()); on the first turn io_uring_register; for a file that is new, busy or
+ *           removed io_uring_register or close; read(eventfd) after sqcq_engine_arm().
  * Returns:  completions delivered, 0 or more
  *           -EPERM       another thread is this engine's I/O thread
  *           -EBUSY       first turn, while a FIXED pool is just being made
@@ -879,7 +883,8 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_poll(struct sqcq_engine *engine);
  * timeout_ns nanoseconds have passed (SQCQ_FOREVER: no limit).
  * Thread:   I.   Blocks: up to timeout_ns.
  * Syscalls: as sqcq_engine_poll(); sched_yield while looking again; ppoll where the kernel has no
- *           timed io_uring_enter or the ring is IOPOLL; read(eventfd) without multishot poll.
+ *           timed io_uring_enter, or the engine is IOPOLL or EVENT_LOOP; read(eventfd) without
+ *           multishot poll, and in these.
  * Returns:  as sqcq_engine_poll(); 0 when the time has passed;
  *           -EINTR where a signal handler ran; -EINVAL for timeout_ns below -1
  */
@@ -893,6 +898,42 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_wait(struct sqcq_engine *engine, int64
  */
 SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_run(struct sqcq_engine *engine);
 
+/*
+ * The descriptor by which an event loop (epoll, poll, libuv, ...) drives the turns: readable when
+ * there is a reason to turn, once sqcq_engine_arm() has answered 0. Watch it for reading from any
+ * time on, also before the first turn, level- or edge-triggered; never read, write or close it, and
+ * take it out of the loop before sqcq_engine_destroy().
+ *
+ *   when it is readable, and once at the beginning:
+ *     do n = sqcq_engine_poll(engine); while (n >= 0 && sqcq_engine_arm(engine) > 0);
+ *
+ * Thread:   any.   Blocks: never.   Syscalls: none.   Owns: the engine's, as long as it lives.
+ * Returns:  the descriptor
+ *           -EOPNOTSUPP  the engine was created without SQCQ_ENGINE_EVENT_LOOP
+ *           -EINVAL      NULL
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_fd(const struct sqcq_engine *engine);
+
+/*
+ * Before the event loop sleeps: from an answer of 0 on until the next turn (or the next call of
+ * this), whatever asks for a turn makes sqcq_engine_fd() readable: requests, stop and other calls of
+ * other threads, completions of the kernel, and times that the engine itself has to keep, as the
+ * limit of a stop. To be called again before each sleep in which it is to be woken: nothing is
+ * written otherwise, save by somebody who was late, which costs a turn for nothing. The first call
+ * makes the caller the engine's I/O thread, as a first turn does. A loop's own wait may end with
+ * EINTR on kernels before 6.1: turn then, too.
+ * Thread:   I.   Blocks: never.
+ * Syscalls: read(eventfd) where it has armed and no turn was since, or something comes in just now;
+ *           io_uring_enter where a time is to be kept; on a first call as sqcq_engine_poll().
+ * Returns:  0            armed: sleep
+ *           more than 0  there is work: do not sleep but call sqcq_engine_poll(). Always so on an
+ *                        IOPOLL engine with reads in flight
+ *           -EOPNOTSUPP  the engine was created without SQCQ_ENGINE_EVENT_LOOP
+ *           -EPERM       -EBUSY    -ESHUTDOWN    -EINVAL    as sqcq_engine_poll()
+ *           or what io_uring_enter or the first turn's io_uring_register answered
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_arm(struct sqcq_engine *engine);
+
 /* ------------------------------------------------------------------------- */
 /* Consumers                                                                 */
 /* ------------------------------------------------------------------------- */
@@ -900,7 +941,8 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_run(struct sqcq_engine *engine);
 /*
  * Take up to max completions. Their buffers are yours now and their credits are back.
  * Thread:   C: one thread at a time for a channel.
- * Blocks:   never.   Syscalls: none, but where a producer waits for room: see sqcq_request_wait().
+ * Blocks:   never.   Syscalls: none, but where a producer waits for room: see sqcq_request_wait();
+ *           after sqcq_channel_arm() see there.
  * Returns:  how many, 0 to max
  *           -ESHUTDOWN   the engine has stopped and nothing is left: end of stream
  *           -EPIPE       the channel is closed and nothing is left or to come, or stale
@@ -928,6 +970,47 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_poll(struct sqcq_engine *engine, sqcq
 SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_wait(struct sqcq_engine *engine, sqcq_channel channel,
                                                 struct sqcq_completion *completions, uint32_t max,
                                                 uint32_t min, int64_t timeout_ns);
+
+/*
+ * The descriptor by which an event loop waits for a channel: readable when what
+ * sqcq_channel_arm() has asked for is there. Watch it for reading, level- or edge-triggered; never
+ * read, write or close it, and take it out of the loop before sqcq_channel_destroy(). Made by
+ * the first call; it is kept with the channel's place for the next channel there, until the engine's
+ * end.
+ *
+ *   when it is readable, and once at the beginning:
+ *     do n = sqcq_channel_poll(...); while (n >= 0 && sqcq_channel_arm(engine, channel, 1) > 0);
+ *
+ * Thread:   any.   Blocks: never.   Syscalls: eventfd2, on the first call.
+ * Owns:     the engine's.
+ * Returns:  the descriptor
+ *           -EPIPE       stale
+ *           -EMFILE      -ENFILE    no descriptor left
+ *           -ENOMEM      memory of the kernel's
+ *           -EINVAL      NULL, or another engine's handle
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_fd(struct sqcq_engine *engine, sqcq_channel channel);
+
+/*
+ * Before the event loop sleeps: after an answer of 0 sqcq_channel_fd() becomes readable as soon as at
+ * least `min` completions are there, or `min` is waived (see sqcq_channel_wait()), or the end of the
+ * stream has come: the channel closed, the engine stopped, or the channel destroyed. It stays
+ * readable until the next call of this makes it unreadable again, and is not written between the next
+ * sqcq_channel_poll() or _wait() and that call, save by somebody who was late. To be called again
+ * before each sleep. Both ways of waiting may be mixed.
+ * Thread:   C.   Blocks: never.
+ * Syscalls: read(eventfd), where it has armed before; and what sqcq_channel_wait() does when it has
+ *           slept (so do the next sqcq_channel_poll() and _wait()): futex(WAKE) or write(eventfd) for
+ *           one other consumer.
+ * Returns:  0            armed: sleep
+ *           more than 0  do not sleep: so many are there, or it is the end of the stream
+ *                        (sqcq_channel_poll() says which)
+ *           -EPIPE       stale
+ *           -EINVAL      NULL, min 0, another engine's handle, or nobody has asked for
+ *                        sqcq_channel_fd()
+ */
+SQCQ_EXPORT SQCQ_MUST_USE int sqcq_channel_arm(struct sqcq_engine *engine, sqcq_channel channel,
+                                               uint32_t min);
 
 /* ------------------------------------------------------------------------- */
 /* Statistics, features, text                                                */

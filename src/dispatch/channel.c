@@ -40,6 +40,7 @@ void sqcq__channel_fini(struct sqcq__channel *channel)
     sqcq__mem_free(ring->slots);
     sqcq__mem_free(ring);
   }
+  sqcq__waiter_fini(&channel->waiter);
 }
 
 void sqcq__channel_push(struct sqcq__channel *channel, const struct sqcq_completion *completion)
@@ -106,4 +107,16 @@ void sqcq__channel_give_back(struct sqcq__channel *channel, uint32_t n)
   sqcq__credit_give(&channel->credit, n);
   sqcq__waiters_fence(); /* pair(want): the credit word is published as a push is */
   (void)sqcq__channel_wake(channel, false);
+}
+
+void sqcq__channel_abandon(struct sqcq__channel *channel)
+{
+  struct sqcq__waiter *waiter = &channel->waiter;
+
+  if (!waiter->armed)
+    return;
+  sqcq__waiters_fence(); /* pair(want): the credit word says that it is the end */
+  (void)sqcq__channel_wake(channel, true);
+  waiter->armed = false;
+  sqcq__waiter_clear(waiter);
 }

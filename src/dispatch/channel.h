@@ -93,6 +93,10 @@ bool sqcq__channel_sleeps(struct sqcq__channel *channel);
  * just those: see sqcq__channel_ready(). */
 void sqcq__channel_give_back(struct sqcq__channel *channel, uint32_t n);
 
+/* Its destroyer, once no consumer is inside: one that is armed is woken to find that the channel is
+ * gone; its place's next consumer begins as if never armed. */
+void sqcq__channel_abandon(struct sqcq__channel *channel);
+
 /* Any: whether a sleeper that wants `want` may go on: they are there; or some are and nothing more
  * is promised; or nothing will ever come, since the channel is closed. */
 bool sqcq__channel_ready(struct sqcq__channel *channel, uint32_t want);

@@ -55,6 +55,14 @@ void sqcq__eventfd_write(int fd)
   errno = saved;
 }
 
+static void read_event(int eventfd)
+{
+  uint64_t count;
+
+  while (read(eventfd, &count, sizeof(count)) < 0 && errno == EINTR)
+    continue;
+}
+
 void sqcq__sleeper_write(struct sqcq__sleeper *sleeper)
 {
   SQCQ_PROBE1(wake, sleeper);
@@ -64,10 +72,7 @@ void sqcq__sleeper_write(struct sqcq__sleeper *sleeper)
 
 void sqcq__sleeper_reset(struct sqcq__sleeper *sleeper)
 {
-  uint64_t count;
-
-  while (read(sleeper->eventfd, &count, sizeof(count)) < 0 && errno == EINTR)
-    continue;
+  read_event(sleeper->eventfd);
 }
 
 int sqcq__sleeper_poll(struct sqcq__sleeper *sleeper, int64_t timeout_ns)
@@ -155,11 +160,57 @@ void sqcq__waiters_fence(void)
   atomic_thread_fence(memory_order_seq_cst); /* pair(want) publish: counterpart in announce below */
 }
 
+static void announce(struct sqcq__waiter *waiter, uint32_t want, uint64_t way)
+{
+  uint64_t last = sqcq__waiter_number(waiter) & ~SQCQ__WAITER_OUTSIDE;
+
+  sqcq__store_relaxed(&waiter->number, (last + 1) | way); /* relaxed: `want` brings it */
+  sqcq__store_release(&waiter->want, want);               /* pair(want-number, event) release */
+  atomic_thread_fence(memory_order_seq_cst); /* pair(want) announce: counterpart in waiters_fence */
+}
+
 void sqcq__waiter_announce(struct sqcq__waiter *waiter, uint32_t want)
 {
-  sqcq__count(&waiter->number, 1);
-  sqcq__store_release(&waiter->want, want);  /* pair(want-number) release */
-  atomic_thread_fence(memory_order_seq_cst); /* pair(want) announce: counterpart in waiters_fence */
+  announce(waiter, want, 0);
+}
+
+void sqcq__waiter_announce_outside(struct sqcq__waiter *waiter, uint32_t want)
+{
+  waiter->armed = true;
+  waiter->written = true; /* as far as we can know: a waker may be late */
+  announce(waiter, want, SQCQ__WAITER_OUTSIDE);
+}
+
+void sqcq__waiter_reset(struct sqcq__waiter *waiter)
+{
+  if (!waiter->written)
+    return;
+  waiter->written = false;
+  read_event((int)sqcq__load_relaxed(&waiter->event) - 1); /* relaxed: it never changes again */
+}
+
+int sqcq__waiter_event(struct sqcq__waiter *waiter)
+{
+  uint32_t there = sqcq__load_acquire(&waiter->event); /* pair(event) acquire */
+
+  if (there != 0)
+    return (int)there - 1;
+  int made = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (made < 0)
+    return -errno;
+  if (sqcq__cas_acq_rel(&waiter->event, &there, (uint32_t)made + 1)) /* pair(event) release */
+    return made;
+  (void)close(made); /* somebody else was faster */
+  return (int)there - 1;
+}
+
+void sqcq__waiter_fini(struct sqcq__waiter *waiter)
+{
+  uint32_t event = sqcq__load_relaxed(&waiter->event); /* relaxed, both: nobody else is here */
+
+  if (event != 0)
+    (void)close((int)event - 1);
+  sqcq__store_relaxed(&waiter->event, 0);
 }
 
 void sqcq__waiter_sleep(struct sqcq__waiter *waiter, uint32_t prepared, int64_t deadline_ns)
@@ -184,10 +235,21 @@ bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
 
   if (sqcq__load_acquire(&waiter->roused) == number) /* pair(roused) acquire */
     return false;
-  SQCQ_PROBE1(consumer_wake, waiter);
-  (void)ck_ec32_add(&waiter->count, &ec_mode, 1);
-  (void)syscall(SYS_futex, &waiter->count.counter, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL,
-                NULL, 0);
+  if ((number & SQCQ__WAITER_OUTSIDE) != 0) {
+    uint32_t event = sqcq__load_acquire(&waiter->event); /* pair(event) acquire */
+
+    /* Where the number is a later sleep's than the look at `want` found, the eventfd may be too new
+     * to be seen; but then the sleep that was found is over. */
+    if (event == 0)
+      return false;
+    SQCQ_PROBE1(consumer_wake, waiter);
+    sqcq__eventfd_write((int)event - 1);
+  } else {
+    SQCQ_PROBE1(consumer_wake, waiter);
+    (void)ck_ec32_add(&waiter->count, &ec_mode, 1);
+    (void)syscall(SYS_futex, &waiter->count.counter, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL,
+                  NULL, 0);
+  }
   sqcq__add_relaxed(&waiter->wakes, 1);
   sqcq__store_release(&waiter->roused, number); /* pair(roused) release: after the wake */
   return true;

@@ -16,6 +16,13 @@
  *   pair(want)   A consumer. Publishing is a release store of the channel's tail, so both sides
  *                need a full fence: the I/O thread one a turn, for all channels it pushed to; the
  *                consumer one before each sleep.
+ *
+ * Both may sleep outside of this library too, in an event loop that watches a descriptor. Then
+ * announcing and sleeping are two calls: armed is who has announced and not come back. The I/O
+ * thread's descriptor is the eventfd that it has anyway. A consumer's is made when it is asked for;
+ * its sleep's number says which way it sleeps, so that one word tells a waker which sleep to end and
+ * how. The eventfd is made unreadable by whoever sleeps, before the next announcement: what was
+ * written before belongs to a sleep that is over. tests/model/armed_fd.cpp
  */
 #ifndef SQCQ_DISPATCH_WAKE_H
 #define SQCQ_DISPATCH_WAKE_H
@@ -76,6 +83,9 @@ void sqcq__sleeper_reset(struct sqcq__sleeper *sleeper);
  * limit). 0, -ETIME or -EINTR. */
 int sqcq__sleeper_poll(struct sqcq__sleeper *sleeper, int64_t timeout_ns);
 
+/* In the number of a sleep: it is outside, and ends with a write to the waiter's eventfd. */
+#define SQCQ__WAITER_OUTSIDE (UINT64_C(1) << 63)
+
 /* A consumer's sleep. Zeroed memory is a good one. */
 struct sqcq__waiter {
   /* W: C; completions it waits for, 0: awake; R: I, P; pair(want) */
@@ -84,6 +94,10 @@ struct sqcq__waiter {
   _Atomic uint64_t number; /* W: C; of the sleep announced last; R: I, P; pair(want-number) */
   _Atomic uint64_t sleeps; /* W: C, relaxed: a statistic */
   _Atomic uint32_t inside; /* W: C, calls; R: the channel's destroyer; pair(inside) */
+  /* W: C once, before it arms; R: wakers; pair(event); its eventfd + 1, 0: none */
+  _Atomic uint32_t event;
+  bool armed;   /* C only: announced, and outside */
+  bool written; /* C only: the eventfd may have been written since it was read */
   /* W, R: I, P; the last sleep ended by a wake; pair(roused) */
   _Alignas(SQCQ_CACHELINE) _Atomic uint64_t roused;
   _Atomic uint64_t wakes; /* W: wakers, relaxed: a statistic */
@@ -97,10 +111,18 @@ static inline uint32_t sqcq__waiter_prepare(const struct sqcq__waiter *waiter)
 void sqcq__waiter_announce(struct sqcq__waiter *waiter, uint32_t want);
 /* Sleep unless woken since prepare. deadline_ns: CLOCK_MONOTONIC, negative: none. */
 void sqcq__waiter_sleep(struct sqcq__waiter *waiter, uint32_t prepared, int64_t deadline_ns);
+/* The same for a sleep outside, in two: reset, then announce. Look again before sleeping. */
+void sqcq__waiter_reset(struct sqcq__waiter *waiter);
+void sqcq__waiter_announce_outside(struct sqcq__waiter *waiter, uint32_t want);
 static inline void sqcq__waiter_clear(struct sqcq__waiter *waiter)
 {
   sqcq__store_relaxed(&waiter->want, 0); /* relaxed: at worst one wake for nothing */
 }
+
+/* Any: the waiter's eventfd, made by the first call, or -errno. It lives until fini: a waker that is
+ * late must not write to a descriptor of somebody else's. */
+int sqcq__waiter_event(struct sqcq__waiter *waiter);
+void sqcq__waiter_fini(struct sqcq__waiter *waiter); /* S */
 
 /* Any: between a look at a ring and a later look that must not be made earlier. */
 void sqcq__looks_fence(void);

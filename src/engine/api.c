@@ -99,6 +99,20 @@ int sqcq_channel_wait(struct sqcq_engine *engine, sqcq_channel channel,
                    : sqcq__consume_wait(engine, channel.id, completions, max, min, timeout_ns);
 }
 
+int sqcq_channel_fd(struct sqcq_engine *engine, sqcq_channel channel)
+{
+  int error = check_channel(engine, channel);
+  return error < 0 ? error : sqcq__consume_fd(engine, channel.id);
+}
+
+int sqcq_channel_arm(struct sqcq_engine *engine, sqcq_channel channel, uint32_t min)
+{
+  if (min == 0)
+    return -EINVAL;
+  int error = check_channel(engine, channel);
+  return error < 0 ? error : sqcq__consume_arm(engine, channel.id, min);
+}
+
 int sqcq_pool_create(struct sqcq_engine *engine, const struct sqcq_pool_config *config,
                      sqcq_pool *pool)
 {
@@ -280,6 +294,23 @@ int sqcq_engine_wait(struct sqcq_engine *engine, int64_t timeout_ns)
     return -EINVAL;
   int error = sqcq__turn_enter(engine);
   return error < 0 ? error : sqcq__turn_wait(engine, timeout_ns);
+}
+
+int sqcq_engine_fd(const struct sqcq_engine *engine)
+{
+  if (engine == NULL)
+    return -EINVAL;
+  return sqcq__is_looped(engine) ? engine->sleeper.eventfd : -EOPNOTSUPP;
+}
+
+int sqcq_engine_arm(struct sqcq_engine *engine)
+{
+  if (engine == NULL)
+    return -EINVAL;
+  if (!sqcq__is_looped(engine))
+    return -EOPNOTSUPP;
+  int error = sqcq__turn_enter(engine);
+  return error < 0 ? error : sqcq__turn_arm(engine);
 }
 
 int sqcq_engine_run(struct sqcq_engine *engine)

@@ -164,8 +164,10 @@ static int begin_retiring(struct sqcq__channel *channel, uint64_t handle)
                    (sqcq__word_state(seen) & SQCQ__CREDIT_RETIRING) != 0
                ? -EPIPE /* somebody else destroyed it just now */
                : -EBUSY;
-  if (sqcq__load_seq(&channel->waiter.inside) == 0) /* pair(inside) look */
+  if (sqcq__load_seq(&channel->waiter.inside) == 0) { /* pair(inside) look */
+    sqcq__channel_abandon(channel);
     return 0;
+  }
   change_state(channel, SQCQ__CREDIT_CLOSED | SQCQ__CREDIT_RETIRING, SQCQ__CREDIT_CLOSED);
   return -EBUSY;
 }

@@ -22,7 +22,7 @@
 
 #define FLAGS_ALL                                                                                  \
   (SQCQ_ENGINE_SQPOLL | SQCQ_ENGINE_IOPOLL | SQCQ_ENGINE_NO_FIXED_FILES | SQCQ_ENGINE_NO_DEFER |   \
-   SQCQ_ENGINE_HISTOGRAMS)
+   SQCQ_ENGINE_EVENT_LOOP | SQCQ_ENGINE_HISTOGRAMS)
 
 uint32_t sqcq__pow2_ceil(uint32_t n)
 {

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* SQEs and CQEs of the engine's own beside reads and their cancels: the wake poll and its cancel,
- * and closes of retired files. */
+ * the alarm and its cancel, and closes of retired files. */
 #define SQCQ__CLOSES_MAX 16u
 #define SQCQ__OWN_OPS_MAX (SQCQ__CLOSES_MAX + 4u)
 

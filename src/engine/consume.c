@@ -84,6 +84,13 @@ static int poll_channel(struct sqcq_engine *engine, struct sqcq__channel *channe
   return n > 0 ? (int)n : end;
 }
 
+/* Back from a sleep outside: as whoever leaves a sleep, it passes wakes on. */
+static void disarm(struct sqcq_engine *engine, struct sqcq__channel *channel)
+{
+  channel->waiter.armed = false;
+  sqcq__relay_leave(&engine->relay, &channel->waiter);
+}
+
 int sqcq__consume(struct sqcq_engine *engine, uint64_t handle, struct sqcq_completion *out,
                   uint32_t max)
 {
@@ -91,6 +98,8 @@ int sqcq__consume(struct sqcq_engine *engine, uint64_t handle, struct sqcq_compl
 
   if (channel == NULL)
     return -EPIPE;
+  if (sqcq__unlikely(channel->waiter.armed)) /* in a line that entering has written to */
+    disarm(engine, channel);
   int n = poll_channel(engine, channel, out, max > INT32_MAX ? INT32_MAX : max);
   sqcq__channel_leave(channel);
   return n;
@@ -165,7 +174,53 @@ int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t handle, struct sqcq_
 
   if (channel == NULL)
     return -EPIPE;
+  if (sqcq__unlikely(channel->waiter.armed))
+    disarm(engine, channel);
   int n = wait_channel(engine, channel, out, max > INT32_MAX ? INT32_MAX : max, min, timeout_ns);
   sqcq__channel_leave(channel);
   return n;
+}
+
+static int arm_channel(struct sqcq_engine *engine, struct sqcq__channel *channel, uint32_t min)
+{
+  struct sqcq__waiter *waiter = &channel->waiter;
+
+  if (sqcq__load_relaxed(&waiter->event) == 0) /* relaxed: it is about to be our own */
+    return -EINVAL;
+  if (waiter->armed)
+    disarm(engine, channel);
+  if (!may_go_on(engine, channel, min)) {
+    sqcq__waiter_reset(waiter);                 /* what was written belongs to earlier sleeps */
+    sqcq__waiter_announce_outside(waiter, min); /* pair(want) announce */
+    /* pair(want) look again */
+    if (!may_go_on(engine, channel, min)) {
+      sqcq__count(&waiter->sleeps, 1);
+      return 0;
+    }
+    disarm(engine, channel);
+  }
+  uint32_t unread = sqcq__channel_unread(channel);
+  return unread > 0 ? (int)unread : 1;
+}
+
+int sqcq__consume_arm(struct sqcq_engine *engine, uint64_t handle, uint32_t min)
+{
+  struct sqcq__channel *channel = sqcq__channel_enter(engine, handle);
+
+  if (channel == NULL)
+    return -EPIPE;
+  int n = arm_channel(engine, channel, min);
+  sqcq__channel_leave(channel);
+  return n;
+}
+
+int sqcq__consume_fd(struct sqcq_engine *engine, uint64_t handle)
+{
+  struct sqcq__channel *channel = sqcq__channel_enter(engine, handle);
+
+  if (channel == NULL)
+    return -EPIPE;
+  int fd = sqcq__waiter_event(&channel->waiter);
+  sqcq__channel_leave(channel);
+  return fd;
 }

@@ -201,10 +201,33 @@ static int make_ring(struct sqcq_engine *engine)
     return error;
   sqcq__features_init(&engine->features, &engine->config, &engine->traits);
   engine->read_flags = read_flags(engine);
-  engine->io.wake_multishot = !config.iopoll;
+  engine->io.wake_multishot = !config.iopoll && !sqcq__is_looped(engine);
   if (engine->io.wake_multishot)
     sqcq__features_set(&engine->features, SQCQ__FEATURE_POLL_MULTISHOT, 0);
   return 0;
+}
+
+/* Where an event loop drives the turns: the ring writes to the eventfd by which producers wake the
+ * I/O thread. Not where the ring is polled: there nothing comes by itself. */
+static int make_event(struct sqcq_engine *engine, struct sqcq_explanation *why)
+{
+  if (!sqcq__is_looped(engine))
+    return 0;
+  int error = sqcq__ring_register_eventfd(engine->ring, engine->sleeper.eventfd);
+  if (error == 0) {
+    sqcq__features_set(&engine->features, SQCQ__FEATURE_EVENTFD, 0);
+    return 0;
+  }
+  if (error == -ENOMEM) {
+    *why = (struct sqcq_explanation){.error = error};
+    say(why, SQCQ_REASON_MEMORY, "out of memory");
+    return error;
+  }
+  *why = (struct sqcq_explanation){.error = -EOPNOTSUPP, .reason = SQCQ_REASON_MODE};
+  (void)snprintf(why->text, sizeof(why->text),
+                 "EVENT_LOOP: this kernel does not take the eventfd of the ring: %s",
+                 strerror(-error));
+  return -EOPNOTSUPP;
 }
 
 /* The kernel's file table, as large as asked for and as RLIMIT_NOFILE lets it be. */
@@ -256,6 +279,9 @@ int sqcq__engine_create(struct sqcq_engine **out, const struct sqcq__config *con
     error = explain(why, config, error);
     goto fail;
   }
+  error = make_event(engine, why);
+  if (error < 0)
+    goto fail;
   *out = engine;
   return 0;
 

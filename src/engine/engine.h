@@ -42,17 +42,27 @@ enum sqcq__phase {
   SQCQ__PHASE_STOPPED      /* the last one, too: the ring will not be entered again */
 };
 
+/* The timeout in the ring that ends a sleep outside, for what has to be done at a certain time. */
+struct sqcq__alarm {
+  struct sqcq__ring_time time; /* what the kernel is given; it may look until the timeout is over */
+  int64_t at;                  /* CLOCK_MONOTONIC ns */
+  bool out;                    /* it is in the kernel, or in an SQE */
+  bool cancel_out;             /* so is its cancel */
+};
+
 /* What only the I/O thread touches. */
 struct sqcq__io {
   struct sqcq__requests requests;
   struct sqcq__router router;
   struct sqcq__timers timers;
-  uint32_t reports;     /* of cancels, among what was pushed since the turn began */
-  uint32_t closes_out;  /* close SQEs in the kernel */
-  int64_t now;          /* what time it is in this turn, where histograms ask for it; else 0 */
-  bool wake_armed;      /* the poll on the eventfd is in the kernel, or in an SQE */
-  bool wake_multishot;  /* this kernel has it, as far as we know */
-  bool unwake_out;      /* the cancel of that poll is */
+  uint32_t reports;    /* of cancels, among what was pushed since the turn began */
+  uint32_t closes_out; /* close SQEs in the kernel */
+  int64_t now;         /* what time it is in this turn, where histograms ask for it; else 0 */
+  bool wake_armed;     /* the poll on the eventfd is in the kernel, or in an SQE */
+  bool wake_multishot; /* this kernel has it, as far as we know */
+  bool unwake_out;     /* the cancel of that poll is */
+  bool armed;          /* announced, and asleep outside, as far as we know: loop.c */
+  struct sqcq__alarm alarm;
   bool sealed;          /* stop has every lane, and they are drained */
   int64_t retry_at;     /* when cancels that missed are tried again; 0: there are none */
   bool nap;             /* something can only be tried again, and no event will tell when */
@@ -127,6 +137,8 @@ int sqcq__consume(struct sqcq_engine *engine, uint64_t channel, struct sqcq_comp
                   uint32_t max);
 int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t channel, struct sqcq_completion *out,
                        uint32_t max, uint32_t min, int64_t timeout_ns);
+int sqcq__consume_arm(struct sqcq_engine *engine, uint64_t channel, uint32_t min);
+int sqcq__consume_fd(struct sqcq_engine *engine, uint64_t channel);
 
 /* Make the caller the I/O thread, or find that it is: 0, -EPERM, -EBUSY, -ESHUTDOWN, or what the
  * kernel said to the first turn. */
@@ -152,6 +164,23 @@ void sqcq__turn_unref(struct sqcq_engine *engine, uint64_t file);
 /* Whether the engine's own operations are all done. */
 bool sqcq__turn_quiet(const struct sqcq_engine *engine);
 void sqcq__turn_drain(struct sqcq_engine *engine);
+/* Submit, and wait where wait_ns is not 0. 0, or an error that ends the turn. */
+int sqcq__turn_submit(struct sqcq_engine *engine, int64_t wait_ns);
+/* Whether a turn would find something to do. Plain looks: it may be a little late. */
+bool sqcq__turn_has_work(struct sqcq_engine *engine);
+/* Nanoseconds until something has to be done whatever comes in; negative: no limit. `deadline`: the
+ * caller's own, CLOCK_MONOTONIC ns. */
+int64_t sqcq__turn_time_left(struct sqcq_engine *engine, int64_t now, int64_t deadline);
+
+/* loop.c: sleeps outside of the ring. */
+/* As sqcq_engine_arm(), by the I/O thread. */
+int sqcq__turn_arm(struct sqcq_engine *engine);
+/* The announcement is taken back: the I/O thread is awake. */
+void sqcq__turn_disarm(struct sqcq_engine *engine);
+/* Announce, look again, sleep on the eventfd. 0, -EINTR, or an error that ends the turn. */
+int sqcq__turn_sleep_outside(struct sqcq_engine *engine, int64_t timeout_ns);
+/* In the last turn: take the alarm back. False while something of it is out. */
+bool sqcq__turn_silence(struct sqcq_engine *engine);
 
 /* room.c: P waits; P, C and I bring room, and call these where somebody waits. */
 int sqcq__room_wait(struct sqcq_engine *engine, unsigned bound, uint64_t id, int64_t timeout_ns);
@@ -169,6 +198,12 @@ void sqcq__rooms_end(struct sqcq_engine *engine);
 static inline int64_t sqcq__time(const struct sqcq_engine *engine)
 {
   return engine->histograms == NULL ? 0 : sqcq__now();
+}
+
+/* Whether an event loop may drive the turns: the eventfd is the ring's own, and no poll watches it. */
+static inline bool sqcq__is_looped(const struct sqcq_engine *engine)
+{
+  return (engine->config.user.flags & SQCQ_ENGINE_EVENT_LOOP) != 0;
 }
 
 static inline uint32_t sqcq__phase(const struct sqcq_engine *engine)

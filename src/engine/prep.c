@@ -65,6 +65,16 @@ void sqcq__prep_close(struct io_uring_sqe *sqe, int fd, bool by_worker, uint64_t
   sqe->user_data = user_data;
 }
 
+_Static_assert(sizeof(struct sqcq__ring_time) == sizeof(struct __kernel_timespec),
+               "it is read by the kernel");
+
+void sqcq__prep_timeout(struct io_uring_sqe *sqe, const struct sqcq__ring_time *at,
+                        uint64_t user_data)
+{
+  io_uring_prep_timeout(sqe, (struct __kernel_timespec *)(uintptr_t)at, 0, IORING_TIMEOUT_ABS);
+  sqe->user_data = user_data;
+}
+
 void sqcq__prep_poll(struct io_uring_sqe *sqe, int fd, bool multishot, uint64_t user_data)
 {
   if (multishot)

@@ -5,6 +5,8 @@
 #ifndef SQCQ_ENGINE_PREP_H
 #define SQCQ_ENGINE_PREP_H
 
+#include "engine/ring.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,11 +14,13 @@ struct io_uring_sqe;
 
 /* What an SQE is, in the low bits of its user_data. */
 enum sqcq__op {
-  SQCQ__OP_READ,   /* a request: slot and generation above */
-  SQCQ__OP_CANCEL, /* the cancel of one: same slot and generation */
-  SQCQ__OP_WAKE,   /* the poll on the wake eventfd */
-  SQCQ__OP_UNWAKE, /* the cancel of that poll, in the last turn */
-  SQCQ__OP_CLOSE,  /* the close of a retired file's descriptor */
+  SQCQ__OP_READ,        /* a request: slot and generation above */
+  SQCQ__OP_CANCEL,      /* the cancel of one: same slot and generation */
+  SQCQ__OP_WAKE,        /* the poll on the wake eventfd */
+  SQCQ__OP_UNWAKE,      /* the cancel of that poll, in the last turn */
+  SQCQ__OP_CLOSE,       /* the close of a retired file's descriptor */
+  SQCQ__OP_TIMEOUT = 5, /* the alarm of a sleep outside */
+  SQCQ__OP_UNTIMEOUT,   /* its cancel */
   SQCQ__OP_BITS = 3
 };
 
@@ -64,6 +68,9 @@ void sqcq__prep_advice(struct io_uring_sqe *sqe, const struct sqcq__read_target 
 void sqcq__prep_hints(struct io_uring_sqe *sqe, uint32_t flags, uint16_t ioprio);
 void sqcq__prep_cancel(struct io_uring_sqe *sqe, uint64_t target, uint64_t user_data);
 void sqcq__prep_close(struct io_uring_sqe *sqe, int fd, bool by_worker, uint64_t user_data);
+/* At *at, CLOCK_MONOTONIC, which stays as it is until the CQE is in. */
+void sqcq__prep_timeout(struct io_uring_sqe *sqe, const struct sqcq__ring_time *at,
+                        uint64_t user_data);
 void sqcq__prep_poll(struct io_uring_sqe *sqe, int fd, bool multishot, uint64_t user_data);
 
 #endif

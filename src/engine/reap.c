@@ -89,6 +89,12 @@ static void reap_one(struct sqcq_engine *engine, const struct io_uring_cqe *cqe,
   case SQCQ__OP_CLOSE:
     reap_close(engine, cqe);
     break;
+  case SQCQ__OP_TIMEOUT: /* what is to be done then is found by the turn */
+    engine->io.alarm.out = false;
+    break;
+  case SQCQ__OP_UNTIMEOUT:
+    engine->io.alarm.cancel_out = false;
+    break;
   default:
     SQCQ_ASSERT(!"a CQE of ours");
     break;

@@ -266,6 +266,21 @@ int sqcq__ring_register_buffers(struct sqcq__ring *ring, const struct iovec *iov
   return error < 0 ? error : 0;
 }
 
+int sqcq__ring_register_eventfd(struct sqcq__ring *ring, int fd)
+{
+  ring->token++;
+  int error = io_uring_register_eventfd(&ring->uring, fd);
+  if (error == 0)
+    error = io_uring_cq_eventfd_toggle(&ring->uring, false);
+  return error < 0 ? error : 0;
+}
+
+void sqcq__ring_watch(struct sqcq__ring *ring, bool on)
+{
+  ring->token++;
+  (void)io_uring_cq_eventfd_toggle(&ring->uring, on); /* worked when it was registered */
+}
+
 struct io_uring_sqe *sqcq__ring_sqe(struct sqcq__ring *ring)
 {
   ring->token++;

@@ -21,6 +21,12 @@ struct sqcq__ring;
 /* Not in all headers that we build with. */
 #define SQCQ__RWF_DONTCACHE 0x80
 
+/* A time as the kernel reads it. */
+struct sqcq__ring_time {
+  int64_t seconds;
+  int64_t nanoseconds;
+};
+
 struct sqcq__ring_config {
   uint32_t sq_entries; /* powers of two */
   uint32_t cq_entries;
@@ -81,6 +87,13 @@ int sqcq__ring_update_file(struct sqcq__ring *ring, uint32_t slot, int fd);
  * before the first turn, while nothing is in flight: works on every kernel alike. */
 int sqcq__ring_register_buffers(struct sqcq__ring *ring, const struct iovec *iovecs,
                                 uint32_t count);
+
+/* From now on the kernel writes to this eventfd for each completion, while it is watched, which it is
+ * not at first. 0 or -errno. Before the first turn: with an operation in flight a 5.10 hangs. */
+int sqcq__ring_register_eventfd(struct sqcq__ring *ring, int fd);
+
+/* Whether it does. No system call; a full fence must come before the look at what was there before. */
+void sqcq__ring_watch(struct sqcq__ring *ring, bool on);
 
 /* The next free SQE, to be filled in wholly, or NULL while the SQ is full. */
 struct io_uring_sqe *sqcq__ring_sqe(struct sqcq__ring *ring);

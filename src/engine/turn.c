@@ -267,8 +267,7 @@ static void arm_wake(struct sqcq_engine *engine)
   io->wake_armed = true;
 }
 
-/* Submit, and wait where wait_ns is not 0. 0, or an error that ends the turn. */
-static int enter(struct sqcq_engine *engine, int64_t wait_ns)
+int sqcq__turn_submit(struct sqcq_engine *engine, int64_t wait_ns)
 {
   uint64_t syscalls = 0;
   int error = sqcq__ring_enter(engine->ring, wait_ns == 0 ? 0 : 1, wait_ns, &syscalls);
@@ -283,7 +282,8 @@ static int enter(struct sqcq_engine *engine, int64_t wait_ns)
 
 bool sqcq__turn_quiet(const struct sqcq_engine *engine)
 {
-  return engine->io.closes_out == 0 && engine->files.to_close == 0 && !engine->io.unwake_out;
+  return engine->io.closes_out == 0 && engine->files.to_close == 0 && !engine->io.unwake_out &&
+         !engine->io.alarm.cancel_out;
 }
 
 /* Nothing can follow and nothing is out: the last turn. Takes the wake poll back, then gives up the
@@ -306,6 +306,8 @@ static void finish(struct sqcq_engine *engine)
     }
     return;
   }
+  if (!sqcq__turn_silence(engine))
+    return;
   if (!sqcq__cancels_close(&engine->cancels)) /* a last one, whose report may be owed */
     return;
   sqcq__ring_unbind(engine->ring);
@@ -334,6 +336,8 @@ static int turn(struct sqcq_engine *engine)
       (bits & SQCQ__CONTROL_REMOVE) != 0 ? sqcq__files_take_removed(&engine->files) : 0;
   int error = 0;
 
+  if (sqcq__unlikely(io->armed))
+    sqcq__turn_disarm(engine);
   /* Once sealed, whatever the bit says: a canceller may have pushed and not set it yet. */
   if ((bits & SQCQ__CONTROL_CANCEL) != 0 || io->sealed)
     sqcq__cancels_take(&engine->cancels);
@@ -351,7 +355,7 @@ static int turn(struct sqcq_engine *engine)
   start(engine);
   if (sqcq__ring_has_unsubmitted(engine->ring) || sqcq__ring_wants_enter(engine->ring) ||
       (polls_device(engine) && io->requests.flying_count > 0))
-    error = enter(engine, 0);
+    error = sqcq__turn_submit(engine, 0);
   sqcq__turn_reap(engine);
   sqcq__router_publish(&io->router);
   finish(engine);
@@ -381,8 +385,7 @@ int sqcq__turn(struct sqcq_engine *engine)
   return delivered;
 }
 
-/* Whether a turn would find something to do. Plain looks: it may be a little late. */
-static bool has_work(struct sqcq_engine *engine)
+bool sqcq__turn_has_work(struct sqcq_engine *engine)
 {
   struct io_uring_cqe *cqe;
 
@@ -406,6 +409,8 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
       polls_device(engine) || (engine->io.nap && sqcq__ring_has_unsubmitted(engine->ring));
   int error = 0;
 
+  if (sqcq__is_looped(engine))
+    return sqcq__turn_sleep_outside(engine, timeout_ns);
   if (!outside) {
     arm_wake(engine);
     if (!engine->io.wake_armed) { /* no SQE for it: completions could not wake us outside */
@@ -413,8 +418,8 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
       timeout_ns = least(timeout_ns, NAP_NS);
     } else if (sqcq__ring_has_unsubmitted(engine->ring)) {
       /* By itself: an enter that submits says how many, and not that a signal ended its wait. */
-      error = enter(engine, 0);
-      if (error < 0 || has_work(engine))
+      error = sqcq__turn_submit(engine, 0);
+      if (error < 0 || sqcq__turn_has_work(engine))
         return error;
     }
   }
@@ -430,7 +435,7 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
       sqcq__count(&engine->stats.syscalls_control, 2);
       error = error == -ETIME ? 0 : error;
     } else {
-      error = enter(engine, timeout_ns);
+      error = sqcq__turn_submit(engine, timeout_ns);
     }
   }
   sqcq__sleeper_clear(&engine->sleeper);
@@ -446,15 +451,14 @@ static bool spin_for_work(struct sqcq_engine *engine, int64_t *now)
   if (next >= 0 && next < (int64_t)engine->config.user.spin_ns)
     spin.until = *now + next;
   do {
-    if (has_work(engine))
+    if (sqcq__turn_has_work(engine))
       return true;
   } while (sqcq__spin(&spin));
   *now = sqcq__now();
   return false;
 }
 
-/* Nanoseconds until something has to be done whatever comes in; negative: no limit. */
-static int64_t time_to_sleep(struct sqcq_engine *engine, int64_t now, int64_t deadline)
+int64_t sqcq__turn_time_left(struct sqcq_engine *engine, int64_t now, int64_t deadline)
 {
   const struct sqcq__io *io = &engine->io;
   int64_t until = deadline;
@@ -494,10 +498,11 @@ int sqcq__turn_wait(struct sqcq_engine *engine, int64_t timeout_ns)
       return 0;
     if ((engine->io.hurry && !engine->io.nap) || engine->config.user.idle == SQCQ_IDLE_BUSY)
       continue;
-    if (!engine->io.nap && (has_work(engine) || (engine->config.user.idle == SQCQ_IDLE_SPIN_SLEEP &&
-                                                 spin_for_work(engine, &now))))
+    if (!engine->io.nap &&
+        (sqcq__turn_has_work(engine) ||
+         (engine->config.user.idle == SQCQ_IDLE_SPIN_SLEEP && spin_for_work(engine, &now))))
       continue;
-    int64_t left = time_to_sleep(engine, now, deadline);
+    int64_t left = sqcq__turn_time_left(engine, now, deadline);
     if (left == 0)
       continue;
     int error = sleep_until(engine, left);

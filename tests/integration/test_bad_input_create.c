@@ -71,7 +71,7 @@ static void create_with_field_out_of_range_is_refused(void **state)
       __VA_ARGS__                                                                                  \
     }                                                                                              \
   }
-      FIELD(flags, 1u << 4, 1u << 31, UINT32_MAX),
+      FIELD(flags, 1u << 6, 1u << 31, UINT32_MAX),
       FIELD(depth, 0),
       FIELD(depth, 3, 33, UINT32_MAX),
       FIELD(depth, SQCQ_DEPTH_MAX + 1, SQCQ_DEPTH_MAX * 2, 1u << 31),

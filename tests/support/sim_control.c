@@ -133,6 +133,11 @@ static struct sqcq__ring *need_ring(void)
   return ring;
 }
 
+struct sqcq__ring *sim__chosen(void)
+{
+  return need_ring();
+}
+
 static struct sim_plan *plan_in_force(void)
 {
   struct sqcq__ring *ring = find_ring();
@@ -264,6 +269,7 @@ static bool tell(struct sqcq__ring *ring, struct sim_request *request, int32_t r
   if (request->op.kind == SIM_READ && result > 0 && (uint32_t)result > request->op.length)
     sim__abort("sim_complete: %d bytes of a read of %u", result, request->op.length);
   sim__tell(ring, request, result, 0);
+  sim__signal(ring);
   return true;
 }
 

@@ -88,6 +88,8 @@ struct sqcq__ring {
 
   int *files; /* own duplicates, -1: empty */
   uint32_t file_count;
+  int eventfd;  /* registered; the engine's own; -1: none */
+  bool watched; /* not IORING_CQ_EVENTFD_DISABLED */
   struct iovec *buffers;
   uint32_t buffer_count;
 
@@ -111,10 +113,15 @@ void sim__abort(const char *format, ...) __attribute__((noreturn, format(printf,
 void sim__adopt(struct sqcq__ring *ring);  /* a new ring: gets its plan and seed */
 void sim__add(struct sqcq__ring *ring);    /* it is complete */
 void sim__remove(struct sqcq__ring *ring); /* and gone */
+struct sqcq__ring *sim__chosen(void);      /* that a test means; ends the program without one */
 int32_t sim__fault_of_create(void);        /* for one attempt; before there is a ring */
 int32_t sim__fault(struct sqcq__ring *ring, enum sim_call call);
 bool sim__is_silent(const struct sqcq__ring *ring, int fd);
 bool sim__file_id(int fd, struct sim_file_id *id);
+
+/* sim_ring.c: CLOCK_MONOTONIC; a write to the eventfd, if it is watched */
+int64_t sim__now_ns(void);
+void sim__signal(struct sqcq__ring *ring);
 
 /* sim_ring.c: who may call; around everything that the seam does */
 void sim__come_in(struct sqcq__ring *ring, const char *call);
@@ -137,8 +144,10 @@ bool sim__has_something(const struct sim_request *request); /* to read */
 void sim__progress(struct sqcq__ring *ring); /* post what is due */
 bool sim__force(struct sqcq__ring *ring);    /* post one more, due or not; false: none can */
 bool sim__could_progress(struct sqcq__ring *ring);
-uint32_t sim__watch(struct sqcq__ring *ring); /* fills sleepers; how many */
-void sim__abandon(struct sqcq__ring *ring);   /* the ring goes: close what was to be closed */
+bool sim__is_coming(struct sqcq__ring *ring); /* something completes by itself, sooner or later */
+int64_t sim__next_timeout(const struct sqcq__ring *ring); /* CLOCK_MONOTONIC ns; -1: none */
+uint32_t sim__watch(struct sqcq__ring *ring);             /* fills sleepers; how many */
+void sim__abandon(struct sqcq__ring *ring); /* the ring goes: close what was to be closed */
 
 static inline uint32_t sim__unread(const struct sqcq__ring *ring)
 {

@@ -161,7 +161,7 @@ static struct sim_request *find_target(struct sqcq__ring *ring, uint64_t user_da
 
     if (request->op.user_data == user_data && !decided &&
         (request->op.kind == SIM_READ || request->op.kind == SIM_POLL ||
-         request->op.kind == SIM_ADVICE))
+         request->op.kind == SIM_ADVICE || request->op.kind == SIM_TIMEOUT))
       return request;
   }
   return NULL;
@@ -190,7 +190,7 @@ static void carry_out_cancel(struct sqcq__ring *ring, struct sim_request *cancel
   enum sim_cancel outcome = cancel->outcome;
 
   if (target != NULL && outcome != SIM_CANCEL_WINS &&
-      (target->op.kind == SIM_POLL || sim__is_silent(ring, target->op.fd) ||
+      (target->op.kind != SIM_READ || sim__is_silent(ring, target->op.fd) ||
        !sim__has_something(target)))
     outcome = SIM_CANCEL_WINS; /* it will never complete by itself */
   if (target == NULL || (outcome == SIM_CANCEL_LATE && sim__complete(ring, target))) {
@@ -235,6 +235,9 @@ bool sim__complete(struct sqcq__ring *ring, struct sim_request *request)
     break;
   case SIM_POLL:
     result = POLLIN;
+    break;
+  case SIM_TIMEOUT:
+    result = -ETIME;
     break;
   default:
     break;

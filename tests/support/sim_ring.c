@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define NS_PER_S INT64_C(1000000000)
 #define GARBAGE 0xa5 /* in SQEs handed out and in CQEs given back */
@@ -84,7 +85,7 @@ static uint32_t submit(struct sqcq__ring *ring)
 /* Enter                                                                     */
 /* ------------------------------------------------------------------------- */
 
-static int64_t now_ns(void)
+int64_t sim__now_ns(void)
 {
   struct timespec now;
 
@@ -92,16 +93,31 @@ static int64_t now_ns(void)
   return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
+void sim__signal(struct sqcq__ring *ring)
+{
+  uint64_t one = 1;
+
+  if (ring->eventfd < 0 || !ring->watched)
+    return;
+  ring->counts.events++;
+  if (write(ring->eventfd, &one, sizeof(one)) != sizeof(one))
+    sim__abort("the eventfd cannot be written: %s", strerror(errno));
+}
+
 /* Sleep until a descriptor that an operation waits for is ready. 0, -ETIME or -EINTR. */
 static int sleep_until(struct sqcq__ring *ring, int64_t deadline_ns)
 {
   uint32_t count = sim__watch(ring);
+  int64_t timeout_at = sim__next_timeout(ring);
   struct timespec timeout = {0, 0};
+  bool early = timeout_at >= 0 && (deadline_ns < 0 || timeout_at < deadline_ns);
 
+  if (early)
+    deadline_ns = timeout_at;
   if (count == 0 && deadline_ns < 0)
     sim__abort("enter: waits for ever: nothing in flight can complete and no poll is armed");
   if (deadline_ns >= 0) {
-    int64_t left_ns = deadline_ns - now_ns();
+    int64_t left_ns = deadline_ns - sim__now_ns();
 
     left_ns = left_ns < 0 ? 0 : left_ns;
     timeout.tv_sec = (time_t)(left_ns / NS_PER_S);
@@ -115,12 +131,12 @@ static int sleep_until(struct sqcq__ring *ring, int64_t deadline_ns)
   }
   if (ready < 0)
     sim__abort("enter: ppoll: %s", strerror(errno));
-  return ready == 0 ? -ETIME : 0;
+  return ready == 0 && !early ? -ETIME : 0;
 }
 
 static int wait_for(struct sqcq__ring *ring, uint32_t wait_nr, int64_t timeout_ns)
 {
-  int64_t start_ns = now_ns();
+  int64_t start_ns = sim__now_ns();
   int64_t deadline_ns = -1;
   bool interrupted = rng_percent(&ring->rng, ring->plan.config.eintr_percent);
 
@@ -246,6 +262,20 @@ uint32_t sqcq__ring_peek(struct sqcq__ring *ring, struct io_uring_cqe **cqes, ui
   sim__go_out(ring);
   errno = saved;
   return count;
+}
+
+void sim_pass(void)
+{
+  struct sqcq__ring *ring = sim__chosen();
+  int saved = errno;
+
+  sim__come_in(ring, "pass");
+  if (posts_by_itself(ring))
+    sim__progress(ring);
+  else if (ring->tick++, sim__could_progress(ring))
+    sim__signal(ring);
+  sim__go_out(ring);
+  errno = saved;
 }
 
 void sqcq__ring_advance(struct sqcq__ring *ring, uint32_t count)

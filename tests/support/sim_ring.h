@@ -28,6 +28,7 @@
  *   - a file closed or its slot emptied while reads of it are in flight
  *   - registrations after bind; a ring destroyed while its descriptor is registered
  *   - a wait that nothing could ever end
+ *   - two timeouts at once; an eventfd watched that was not registered
  */
 #ifndef SQCQ_TESTS_SUPPORT_SIM_RING_H
 #define SQCQ_TESTS_SUPPORT_SIM_RING_H
@@ -45,7 +46,8 @@ enum sim_kind {
   SIM_CANCEL,
   SIM_CLOSE,
   SIM_NOP,
-  SIM_ADVICE, /* fadvise */
+  SIM_ADVICE,  /* fadvise */
+  SIM_TIMEOUT, /* answers -ETIME when its time has come */
   SIM_KINDS
 };
 
@@ -62,6 +64,7 @@ enum sim_call {
   SIM_CALL_REGISTER_BUFFERS,
   SIM_CALL_BOUND_WORKERS,
   SIM_CALL_ENTER, /* nothing is submitted, nothing completes */
+  SIM_CALL_REGISTER_EVENTFD,
   SIM_CALLS
 };
 
@@ -158,6 +161,12 @@ bool sim_complete_offset(uint64_t offset, int32_t result);
 bool sim_complete_user_data(uint64_t user_data, int32_t result);
 uint32_t sim_complete_all(void); /* all reads but those silenced, really; how many */
 
+/* The kernel writes to the ring's eventfd, while it is watched: when a completion is posted; when
+ * sim_complete*() tells of one; when watching begins and something is on its way that will complete
+ * by itself, since time stands still while nobody calls. What comes from outside, bytes in a pipe or
+ * the time of a timeout, it sees when this is called: time passes, and nobody is in the ring. */
+void sim_pass(void);
+
 /* ------------------------------------------------------------------------- */
 /* Looking                                                                   */
 /* ------------------------------------------------------------------------- */
@@ -166,7 +175,7 @@ uint32_t sim_complete_all(void); /* all reads but those silenced, really; how ma
 struct sim_op {
   uint64_t number; /* 0, 1, 2, ... in order of submission */
   uint64_t user_data;
-  uint64_t offset;      /* UINT64_MAX: the file's own position */
+  uint64_t offset;      /* UINT64_MAX: the file's own position; TIMEOUT: CLOCK_MONOTONIC ns */
   uint64_t target;      /* CANCEL: the user_data it looks for */
   void *data;           /* where the bytes go */
   uint32_t length;      /* bytes */
@@ -217,6 +226,7 @@ struct sim_counts {
   uint64_t cancels_won;     /* what cancels have said: 0, */
   uint64_t cancels_late;    /* -ENOENT, */
   uint64_t cancels_already; /* -EALREADY */
+  uint64_t events;          /* writes to the eventfd */
   uint32_t inflight_max;
   uint32_t occupied_max; /* in flight + unread: never more than the CQ holds */
   uint32_t sq_entries;

@@ -144,6 +144,7 @@ int sqcq__ring_create(struct sqcq__ring **ring, const struct sqcq__ring_config *
                config->cq_entries);
   made->self = made;
   made->epoll = -1;
+  made->eventfd = -1;
   sim__adopt(made);
   memset(traits, 0, sizeof(*traits));
   int error = climb_down(made, config, traits);
@@ -327,4 +328,30 @@ int sqcq__ring_register_buffers(struct sqcq__ring *ring, const struct iovec *iov
   }
   sim__go_out(ring);
   return error;
+}
+
+int sqcq__ring_register_eventfd(struct sqcq__ring *ring, int fd)
+{
+  if (ring->bound)
+    sim__abort("register_eventfd: after the first turn");
+  sim__come_in(ring, "register_eventfd");
+  int error = sim__fault(ring, SIM_CALL_REGISTER_EVENTFD);
+  if (error == 0)
+    ring->eventfd = fd;
+  sim__go_out(ring);
+  return error;
+}
+
+void sqcq__ring_watch(struct sqcq__ring *ring, bool on)
+{
+  int saved = errno;
+
+  sim__come_in(ring, "watch");
+  if (ring->eventfd < 0)
+    sim__abort("watch: no eventfd is registered");
+  ring->watched = on;
+  if (on && sim__is_coming(ring))
+    sim__signal(ring);
+  sim__go_out(ring);
+  errno = saved;
 }

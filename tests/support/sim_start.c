@@ -94,6 +94,7 @@ void sim__post(struct sqcq__ring *ring, struct sim_request *request, int32_t res
     drop_request(ring, request);
   }
   write_log(ring, request);
+  sim__signal(ring);
 }
 
 void sim__tell(struct sqcq__ring *ring, struct sim_request *request, int32_t result, uint64_t delay)
@@ -195,6 +196,11 @@ static void decode_read(struct sqcq__ring *ring, struct sim_op *op, const struct
   }
 }
 
+static uint64_t time_of(const struct __kernel_timespec *time)
+{
+  return (uint64_t)time->tv_sec * 1000000000 + (uint64_t)time->tv_nsec;
+}
+
 static void decode_other(struct sim_request *request, const struct io_uring_sqe *sqe)
 {
   struct sim_op *op = &request->op;
@@ -219,6 +225,12 @@ static void decode_other(struct sim_request *request, const struct io_uring_sqe 
     op->target = sqe->addr;
     if (sqe->cancel_flags != 0 || sqe->off != 0 || sqe->len != 0)
       refuse_sqe(sqe, "a cancel by something else than user_data");
+    break;
+  case IORING_OP_TIMEOUT:
+    op->kind = SIM_TIMEOUT;
+    if (sqe->timeout_flags != IORING_TIMEOUT_ABS || sqe->off != 0 || sqe->len != 1 || sqe->fd != -1)
+      refuse_sqe(sqe, "a timeout that is not absolute");
+    op->offset = time_of((const struct __kernel_timespec *)(uintptr_t)sqe->addr);
     break;
   case IORING_OP_CLOSE:
     op->kind = SIM_CLOSE;
@@ -265,6 +277,8 @@ static void decode(struct sqcq__ring *ring, struct sim_request *request,
     if (other->op.kind == op->kind && (op->kind == SIM_READ || op->kind == SIM_CANCEL) &&
         other->op.user_data == op->user_data)
       refuse_sqe(sqe, "another one with this user_data is in flight");
+    if (op->kind == SIM_TIMEOUT && other->op.kind == SIM_TIMEOUT)
+      refuse_sqe(sqe, "a second timeout");
     if (op->kind == SIM_CLOSE && other->op.kind == SIM_READ && other->op.slot < 0 &&
         other->op.fd == op->fd)
       refuse_sqe(sqe, "closes a file that a read in flight is on");

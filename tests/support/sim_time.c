@@ -30,6 +30,8 @@ static struct sim_request *next_told(const struct sqcq__ring *ring, uint64_t aft
 /* Undecided, and neither held nor silenced. Polls have a way of their own. */
 static bool may_complete(const struct sqcq__ring *ring, const struct sim_request *request)
 {
+  if (request->op.kind == SIM_TIMEOUT && sim__now_ns() < (int64_t)request->op.offset)
+    return false;
   return request->told == 0 && request->op.kind != SIM_POLL &&
          (ring->plan.config.hold & SIM_HOLD(request->op.kind)) == 0 &&
          !(request->op.kind == SIM_READ && sim__is_silent(ring, request->op.fd));
@@ -170,6 +172,26 @@ bool sim__could_progress(struct sqcq__ring *ring)
       return true;
   }
   return ring->multishots > 0 && !polls_are_held(ring) && poll(&watch, 1, 0) > 0;
+}
+
+bool sim__is_coming(struct sqcq__ring *ring)
+{
+  for (struct sim_request *request = ring->oldest; request != NULL; request = request->newer) {
+    bool ready = request->op.kind != SIM_READ || request->fault != 0 || sim__has_something(request);
+
+    if (ready && (request->told != 0 || may_complete(ring, request)))
+      return true;
+  }
+  return sim__could_progress(ring);
+}
+
+int64_t sim__next_timeout(const struct sqcq__ring *ring)
+{
+  for (struct sim_request *request = ring->oldest; request != NULL; request = request->newer)
+    if (request->op.kind == SIM_TIMEOUT && request->told == 0 &&
+        (ring->plan.config.hold & SIM_HOLD(SIM_TIMEOUT)) == 0)
+      return (int64_t)request->op.offset;
+  return -1;
 }
 
 uint32_t sim__watch(struct sqcq__ring *ring)
