@@ -10,6 +10,7 @@
  *   tape_room.h      and that wait for room
  *   tape_own.h       and with what they have: files, buffers
  *   tape_engine.h    steps of set-up, of consumers and of the I/O thread
+ *   tape_loop.h      steps of event loops
  *   tape_end.h       the simulated kernel's, and the end: stop, take the rest, destroy
  *   tape_run.h       from a seed to a run
  *   tape_shrink.h    runs in child processes, and a failing tape made short
@@ -92,6 +93,9 @@ enum tape_op {
   TAPE_ROOM_WAIT,
   TAPE_NOTIFY,
   TAPE_UNNOTIFY,
+  TAPE_ENGINE_ARM,
+  TAPE_CHANNEL_FD,
+  TAPE_CHANNEL_ARM,
   TAPE_OPS
 };
 
@@ -124,6 +128,8 @@ struct tape_channel {
   sqcq_channel handle;
   uint32_t capacity, inflight_max, inflight_min;
   uint32_t pending; /* accepted and not taken */
+  int fd;           /* -1: nobody has asked for it */
+  uint32_t armed;   /* how many it waits for; 0: not armed */
 };
 
 struct tape_file {

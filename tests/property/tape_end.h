@@ -5,8 +5,8 @@
 #ifndef SQCQ_TESTS_PROPERTY_TAPE_END_H
 #define SQCQ_TESTS_PROPERTY_TAPE_END_H
 
-#include "tape_engine.h"
 #include "tape_lanes.h"
+#include "tape_loop.h"
 #include "tape_room.h"
 
 #define TAPE_TURNS_MAX 20000 /* to the end of a stop */
@@ -189,6 +189,15 @@ static inline void tape_play_rest(struct tape *tape, const struct tape_step *ste
               r[2] % 8 == 0   ? -2
               : r[2] % 2 == 0 ? -1
                               : (int64_t)(r[3] % 50) * TAPE_MS);
+    break;
+  case TAPE_ENGINE_ARM:
+    tape_engine_arm(tape);
+    break;
+  case TAPE_CHANNEL_FD:
+    tape_channel_fd(tape, r);
+    break;
+  case TAPE_CHANNEL_ARM:
+    tape_channel_arm(tape, r);
     break;
   default:
     tape_play_kernel(tape, step);

@@ -134,7 +134,8 @@ static inline void tape_channel_create(struct tape *tape, const uint32_t r[4])
                                                 .handle = channel,
                                                 .capacity = capacity,
                                                 .inflight_max = max,
-                                                .inflight_min = min};
+                                                .inflight_min = min,
+                                                .fd = -1};
 }
 
 /* What channels that were destroyed had is there again. */

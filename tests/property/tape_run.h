@@ -48,6 +48,9 @@ static const uint8_t tape_weights[TAPE_OPS] = {
     [TAPE_ROOM_WAIT] = 12,
     [TAPE_NOTIFY] = 35,
     [TAPE_UNNOTIFY] = 8,
+    [TAPE_ENGINE_ARM] = 30,
+    [TAPE_CHANNEL_FD] = 10,
+    [TAPE_CHANNEL_ARM] = 30,
 };
 
 static inline uint32_t tape_make(uint64_t seed, struct tape_step *steps)
@@ -160,6 +163,8 @@ static inline void tape_draw_config(struct tape *tape, struct rng *rng)
     config->flags |= SQCQ_ENGINE_NO_DEFER;
   if (rng_percent(rng, 25))
     config->flags |= SQCQ_ENGINE_HISTOGRAMS;
+  if (rng_percent(rng, 40))
+    config->flags |= SQCQ_ENGINE_EVENT_LOOP;
   if (rng_percent(rng, 15) && strcmp(tape->version, "5.10") != 0)
     config->flags |= SQCQ_ENGINE_SQPOLL;
 }
@@ -229,6 +234,7 @@ static inline void tape_run(struct tape_shared *shared, const struct temp_dir *d
     if (tape_play(&tape, step)) {
       tape_check_all(&tape);
       tape_check_notices(&tape);
+      tape_check_armed(&tape);
       if (step->op == TAPE_POOL_CREATE || step->op == TAPE_CHANNEL_CREATE)
         tape.allocations = tape_alloc_calls();
       tape_check(&tape, tape_alloc_calls() == tape.allocations, "it has allocated");
