@@ -40,7 +40,7 @@ static void user_data_of_parts_gives_them_back(void **state)
 
   rng_seed(&rng, rng_seed_from_env(2));
   for (int i = 0; i < 1000; i++) {
-    enum sqcq__op op = (enum sqcq__op)rng_below(&rng, SQCQ__OP_CLOSE + 1);
+    enum sqcq__op op = (enum sqcq__op)rng_below(&rng, SQCQ__OP_UNTIMEOUT + 1);
     uint32_t slot = (uint32_t)rng_next(&rng);
     uint32_t generation = (uint32_t)rng_next(&rng);
     uint64_t user_data = sqcq__user_data(op, slot, generation);
@@ -247,6 +247,22 @@ static void prep_poll_once_or_for_good(void **state)
   assert_int_equal(sqe.user_data, 7);
 }
 
+static void prep_timeout_is_absolute(void **state)
+{
+  static const struct sqcq__ring_time at = {.seconds = 1};
+
+  sqcq__prep_timeout(&sqe, &at, 7);
+  assert_int_equal(sqe.opcode, IORING_OP_TIMEOUT);
+  assert_int_equal(sqe.fd, -1);
+  assert_int_equal(sqe.addr, (uintptr_t)&at);
+  assert_int_equal(sqe.len, 1);
+  assert_int_equal(sqe.off, 0);
+  assert_int_equal(sqe.timeout_flags, IORING_TIMEOUT_ABS);
+  assert_int_equal(sqe.flags, 0);
+  assert_int_equal(sqe.user_data, 7);
+  assert_rest_is_zero();
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -263,6 +279,7 @@ int main(void)
       cmocka_unit_test_setup(prep_cancel_names_its_target_exactly, dirty),
       cmocka_unit_test_setup(prep_close_names_the_descriptor, dirty),
       cmocka_unit_test_setup(prep_poll_once_or_for_good, dirty),
+      cmocka_unit_test_setup(prep_timeout_is_absolute, dirty),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
