@@ -58,8 +58,8 @@ static void eventfd_is_written_only_while_watched(void **state)
     assert_int_equal(write(ends[1], "x", 1), 1);
     sim_pass();
     assert_int_equal(take(event), 0);
-    sqcq__ring_watch(ring, true); /* it is on its way */
-    assert_true(take(event) > 0);
+    sqcq__ring_watch(ring, true); /* it is on its way, or, on an old kernel, there */
+    assert_true(take(event) > 0 || i == 0);
     drive_enter(ring);
     drive_expect(ring, 2, 1);
     close(ends[0]);
