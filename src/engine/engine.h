@@ -194,6 +194,14 @@ void sqcq__lanes_room_given(struct sqcq_engine *engine);
 /* Any: nobody has anything to wait for any more. Async-signal-safe. */
 void sqcq__rooms_end(struct sqcq_engine *engine);
 
+/* I, after the announcement: whether anybody has published what we would sleep on. */
+static inline bool sqcq__published(struct sqcq_engine *engine)
+{
+  /* pair(sleep) look again */
+  return sqcq__lanes_have_work(&engine->lanes) || sqcq__own_have_work(&engine->own) ||
+         sqcq__control_posted(&engine->control);
+}
+
 /* The time where anybody wants to know it, that is where there are histograms; else 0. */
 static inline int64_t sqcq__time(const struct sqcq_engine *engine)
 {

@@ -34,9 +34,8 @@ static bool look_again(struct sqcq_engine *engine)
 {
   struct io_uring_cqe *cqe;
 
-  /* pair(sleep) look again */
-  return sqcq__lanes_have_work(&engine->lanes) || sqcq__control_posted(&engine->control) ||
-         sqcq__ring_wants_enter(engine->ring) || sqcq__ring_peek(engine->ring, &cqe, 1) > 0;
+  return sqcq__published(engine) || sqcq__ring_wants_enter(engine->ring) ||
+         sqcq__ring_peek(engine->ring, &cqe, 1) > 0;
 }
 
 void sqcq__turn_disarm(struct sqcq_engine *engine)

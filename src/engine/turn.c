@@ -426,9 +426,7 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
   sqcq__count(&engine->stats.sleeps, 1);
   SQCQ_PROBE2(sleep, engine, timeout_ns);
   sqcq__sleeper_announce(&engine->sleeper); /* pair(sleep) announce */
-  /* pair(sleep) look again */
-  if (!sqcq__lanes_have_work(&engine->lanes) && !sqcq__own_have_work(&engine->own) &&
-      !sqcq__control_posted(&engine->control)) {
+  if (!sqcq__published(engine)) {
     if (outside) {
       error = sqcq__sleeper_poll(&engine->sleeper, timeout_ns);
       sqcq__sleeper_reset(&engine->sleeper);
