@@ -31,6 +31,8 @@
  *   part      thread: read it with SQCQ_READ_ASYNC. To ask which file system it is (statfs) may
  *             itself block there, so sqcq does not. Reads that need a kernel worker wait for one
  *             that is free.
+ *             A signal to the I/O thread while the kernel starts such a worker can end a read with
+ *             -ECANCELED, though nobody has cancelled it (no flag beside it): block signals there.
  *   Order     none is promised, not even between two requests of one thread. Keep
  *             one read in flight for a stream whose order matters.
  *   Memory    after set-up (create, pool_create, channel_create) no call allocates.
