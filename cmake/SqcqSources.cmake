@@ -5,6 +5,7 @@ set(SQCQ_SOURCES
   src/base/freelist.c
   src/base/mem.c
   src/base/ownership.c
+  src/base/thread.c
 
   src/mpsc/lanes.c
   src/mpsc/own.c
@@ -31,6 +32,7 @@ set(SQCQ_SOURCES
   src/engine/files.c
   src/engine/hints.c
   src/engine/histogram.c
+  src/engine/iothread.c
   src/engine/loop.c
   src/engine/pools.c
   src/engine/prep.c

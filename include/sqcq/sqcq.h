@@ -462,10 +462,12 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_create(struct sqcq_engine **engine,
 /*
  * Free an engine whose stop has finished and which nobody uses any more: pools, files,
  * channels, rings. An engine that no thread ever turned is stopped (CANCEL) and
- * turned here to its end. NULL is allowed and does nothing.
+ * turned here to its end; one whose I/O thread has ended early is brought to its end as
+ * sqcq_engine_poll() says under -EOWNERDEAD. NULL is allowed and does nothing.
  * Thread:   S. No other thread may be inside, or later make, a call on this engine.
- * Blocks:   never.   Syscalls: close, munmap, and those of the turns that are left to it. The
- *           kernel tears the ring down later.
+ * Blocks:   never; but after an I/O thread that ended early up to 5 s, until the kernel lets go.
+ * Syscalls: close, munmap, and those of the turns that are left to it; poll. The kernel tears the
+ *           ring down later.
  * Returns:  0
  *           -EBUSY       not stopped yet, or completions unread, or buffers out; *held, where
  *                        given, says what. The engine stays as it is (one that was never turned
@@ -872,11 +874,20 @@ SQCQ_EXPORT int sqcq_request_unnotify(struct sqcq_engine *engine, sqcq_notice no
  *           removed io_uring_register or close; read(eventfd) after sqcq_engine_arm().
  * Returns:  completions delivered, 0 or more
  *           -EPERM       another thread is this engine's I/O thread
+ *           -EOWNERDEAD  another one was, has ended before the engine's stop had finished, and took
+ *                        the ring with it (SINGLE_ISSUER). The caller is the I/O thread now; the
+ *                        engine is stopped, the ring closed, and as soon as the kernel holds nothing
+ *                        of it (some 50 ms) each request not answered gets -ECANCELED with
+ *                        SQCQ_COMPLETION_STOPPED. Call again until -ESHUTDOWN; sqcq_engine_wait()
+ *                        and sqcq_engine_run() wait for it. Where the ring is nobody's own, the
+ *                        caller goes on with it instead, without an error.
  *           -EBUSY       first turn, while a FIXED pool is just being made
  *           -ESHUTDOWN   the stop has finished: nothing more will come
  *           -EINVAL      NULL
  *           or what io_uring_enter or the first turn's io_uring_register answered, where the engine
- *           cannot go on (never -EINTR, -EAGAIN, -EBUSY: these are tried again on the next turn)
+ *           cannot go on (never -EINTR, -EAGAIN, -EBUSY: these are tried again on the next turn).
+ *           Where no enter can succeed any more (the descriptor was closed, a seccomp filter came
+ *           late) later calls say the same and do as for -EOWNERDEAD.
  */
 SQCQ_EXPORT SQCQ_MUST_USE int sqcq_engine_poll(struct sqcq_engine *engine);
 

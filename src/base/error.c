@@ -25,6 +25,7 @@ static const struct {
     {EBUSY, "in use: in flight, still held, or not stopped (EBUSY)"},
     {EINVAL, "an argument is out of range, or a handle of another engine (EINVAL)"},
     {EBADFD, "the lane is closed, or its handle is stale (EBADFD)"},
+    {EOWNERDEAD, "the I/O thread ended early: the engine is being stopped (EOWNERDEAD)"},
     {EDEADLK, "the I/O thread would wait for itself (EDEADLK)"},
     {ETIMEDOUT, "the time has passed, and there is no room (ETIMEDOUT)"},
     {EPERM, "forbidden, or another thread is the engine's I/O thread (EPERM)"},

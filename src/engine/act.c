@@ -106,6 +106,7 @@ static void close_files(struct sqcq_engine *engine)
     sqcq__prep_close(sqe, engine->files.files[index].fd,
                      (engine->files.files[index].flags & SQCQ__FILE_SMALL) == 0,
                      sqcq__user_data(SQCQ__OP_CLOSE, index, 0));
+    engine->files.io[index].closing = true;
     engine->io.closes_out++;
   }
 }

@@ -284,15 +284,21 @@ int sqcq_engine_poll(struct sqcq_engine *engine)
 {
   if (engine == NULL)
     return -EINVAL;
-  int error = sqcq__turn_enter(engine);
+  int error = sqcq__iothread_enter(engine, 0);
   return error < 0 ? error : sqcq__turn(engine);
+}
+
+/* For poll(2): rounded up; negative: no limit. */
+static int milliseconds(int64_t ns)
+{
+  return ns < 0 ? -1 : ns / 1000000 < INT32_MAX ? (int)((ns + 999999) / 1000000) : INT32_MAX;
 }
 
 int sqcq_engine_wait(struct sqcq_engine *engine, int64_t timeout_ns)
 {
   if (engine == NULL || timeout_ns < SQCQ_FOREVER)
     return -EINVAL;
-  int error = sqcq__turn_enter(engine);
+  int error = sqcq__iothread_enter(engine, milliseconds(timeout_ns));
   return error < 0 ? error : sqcq__turn_wait(engine, timeout_ns);
 }
 
@@ -309,7 +315,7 @@ int sqcq_engine_arm(struct sqcq_engine *engine)
     return -EINVAL;
   if (!sqcq__is_looped(engine))
     return -EOPNOTSUPP;
-  int error = sqcq__turn_enter(engine);
+  int error = sqcq__iothread_enter(engine, 0);
   return error < 0 ? error : sqcq__turn_arm(engine);
 }
 
@@ -317,7 +323,7 @@ int sqcq_engine_run(struct sqcq_engine *engine)
 {
   if (engine == NULL)
     return -EINVAL;
-  int error = sqcq__turn_enter(engine);
+  int error = sqcq__iothread_enter(engine, -1);
   while (error >= 0 || error == -EINTR)
     error = sqcq__turn_wait(engine, SQCQ_FOREVER);
   return error == -ESHUTDOWN ? 0 : error;

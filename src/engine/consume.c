@@ -11,7 +11,6 @@
 #include "base/probe.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 /* The I/O thread left the time of the CQE in each. */
 static void time_delivery(struct sqcq_engine *engine, struct sqcq_completion *taken, uint32_t n)
@@ -151,8 +150,7 @@ static int wait_channel(struct sqcq_engine *engine, struct sqcq__channel *channe
   }
   for (;;) {
     bool timed_out = timeout_ns == 0 || (deadline > 0 && sqcq__now() >= deadline);
-    bool mine = sqcq__phase(engine) == SQCQ__PHASE_RUNNING &&
-                sqcq__load_relaxed(&engine->owner) == (uintptr_t)pthread_self();
+    bool mine = sqcq__iothread_is_self(engine);
 
     if (timed_out || mine || may_go_on(engine, channel, min)) {
       int n = poll_channel(engine, channel, out, max);

@@ -101,6 +101,7 @@ static int explain(struct sqcq_explanation *why, const struct sqcq__config *conf
 static void free_parts(struct sqcq_engine *engine)
 {
   sqcq__ring_destroy(engine->ring); /* first: the kernel lets go of memory and descriptors */
+  sqcq__iothread_fini(&engine->iothread);
   sqcq__sleeper_fini(&engine->sleeper);
   sqcq__files_fini(&engine->files);
   sqcq__buffers_fini(&engine->buffers);
@@ -234,16 +235,22 @@ static int make_event(struct sqcq_engine *engine, struct sqcq_explanation *why)
 static int make_file_table(struct sqcq_engine *engine)
 {
   struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
-  uint32_t slots = engine->config.user.files_fixed;
+  bool wanted = (engine->config.user.flags & SQCQ_ENGINE_NO_FIXED_FILES) == 0;
+  uint32_t slots = wanted ? engine->config.user.files_fixed : 0;
 
-  if ((engine->config.user.flags & SQCQ_ENGINE_NO_FIXED_FILES) != 0)
-    return 0;
   (void)getrlimit(RLIMIT_NOFILE, &limit);
-  if (slots > limit.rlim_cur)
-    slots = (uint32_t)limit.rlim_cur;
-  int error = sqcq__ring_register_files(engine->ring, slots);
-  sqcq__features_set(&engine->features, SQCQ__FEATURE_FIXED_FILES, error);
-  return error < 0 ? 0 : sqcq__files_set_slots(&engine->files, slots);
+  if (slots >= limit.rlim_cur)
+    slots = limit.rlim_cur > 0 ? (uint32_t)limit.rlim_cur - 1 : 0;
+  /* And one for the tombstone, the last. */
+  int error = sqcq__ring_register_files(engine->ring, slots + 1);
+  if (wanted)
+    sqcq__features_set(&engine->features, SQCQ__FEATURE_FIXED_FILES, error);
+  if (error < 0)
+    return 0;
+  error = sqcq__iothread_bury(engine, slots);
+  if (error == -EMFILE || error == -ENFILE)
+    return error;
+  return slots == 0 ? 0 : sqcq__files_set_slots(&engine->files, slots);
 }
 
 int sqcq__engine_create(struct sqcq_engine **out, const struct sqcq__config *config,
@@ -260,6 +267,7 @@ int sqcq__engine_create(struct sqcq_engine **out, const struct sqcq__config *con
   engine->config = *config;
   engine->tag = sqcq__add_relaxed(&last_tag, 1) % SQCQ__TAG_MASK + 1;
   engine->sleeper.eventfd = -1;
+  engine->iothread.tombstone = -1;
   sqcq__store_relaxed(&engine->control.stop_limit,
                       INT64_MAX); /* relaxed: nobody else is here yet */
   sqcq__store_relaxed(&engine->credits_left, config->user.requests_max);
@@ -271,6 +279,8 @@ int sqcq__engine_create(struct sqcq_engine **out, const struct sqcq__config *con
     goto fail;
   }
   error = sqcq__sleeper_init(&engine->sleeper);
+  if (error == 0)
+    error = sqcq__iothread_init(&engine->iothread);
   if (error == 0)
     error = make_ring(engine);
   if (error == 0)
@@ -308,6 +318,7 @@ int sqcq__engine_destroy(struct sqcq_engine *engine, struct sqcq_held *held)
   struct sqcq_held now = {0};
 
   turn_to_the_end(engine);
+  sqcq__iothread_end(engine);
   now.running = sqcq__phase(engine) != SQCQ__PHASE_STOPPED;
   now.inflight = (uint32_t)(sqcq__load_relaxed(&engine->stats.inflight) +
                             sqcq__load_relaxed(&engine->stats.waiting));

@@ -23,6 +23,7 @@
 #include "engine/files.h"
 #include "engine/hints.h"
 #include "engine/histogram.h"
+#include "engine/iothread.h"
 #include "engine/requests.h"
 #include "engine/ring.h"
 #include "engine/stats.h"
@@ -84,9 +85,9 @@ struct sqcq_engine {
   struct sqcq__features features;
 
   /* W: S, I; pair(phase): STOPPED (release) after the last completion is pushed, before a
-   * consumer's look (acquire). owner: W: I once, before RUNNING. */
+   * consumer's look (acquire). owner: its sqcq__thread_self(); W: I, before RUNNING, or taking over. */
   _Alignas(SQCQ_CACHELINE) _Atomic uint32_t phase;
-  _Atomic uintptr_t owner;
+  _Atomic uint64_t owner;
   /* W: any; what channels to come may have of requests_max and depth. relaxed: numbers */
   _Atomic uint32_t credits_left;
   _Atomic uint32_t depth_left;
@@ -105,6 +106,7 @@ struct sqcq_engine {
   _Alignas(SQCQ_CACHELINE) struct sqcq__room lanes_room;
 
   _Alignas(SQCQ_CACHELINE) struct sqcq__io io;
+  struct sqcq__iothread iothread;
 };
 
 /* C: the open or closing channel that a handle means, or NULL where it is stale. It stays that
@@ -140,9 +142,6 @@ int sqcq__consume_wait(struct sqcq_engine *engine, uint64_t channel, struct sqcq
 int sqcq__consume_arm(struct sqcq_engine *engine, uint64_t channel, uint32_t min);
 int sqcq__consume_fd(struct sqcq_engine *engine, uint64_t channel);
 
-/* Make the caller the I/O thread, or find that it is: 0, -EPERM, -EBUSY, -ESHUTDOWN, or what the
- * kernel said to the first turn. */
-int sqcq__turn_enter(struct sqcq_engine *engine);
 /* One turn that does not sleep, or one that does; see sqcq_engine_poll and _wait. */
 int sqcq__turn(struct sqcq_engine *engine);
 int sqcq__turn_wait(struct sqcq_engine *engine, int64_t timeout_ns);

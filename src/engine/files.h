@@ -50,6 +50,7 @@ struct sqcq__file_io {
   int32_t slot;   /* of the kernel's table; -1: none; -2: refused, not tried again */
   uint32_t next;  /* in the list of descriptors to close: index + 1 */
   bool retiring;  /* its removal has been acted upon */
+  bool closing;   /* the close of its descriptor is in the kernel */
 };
 
 struct sqcq__files {

@@ -148,6 +148,12 @@ static inline uint32_t sqcq__requests_index(const struct sqcq__requests *request
   return (uint32_t)(slot - requests->slots);
 }
 
+/* Requests that have not been answered. */
+static inline uint32_t sqcq__requests_unanswered(const struct sqcq__requests *requests)
+{
+  return requests->flying_count + requests->waiting_count;
+}
+
 static inline bool sqcq__requests_empty(const struct sqcq__requests *requests)
 {
   return requests->flying_count == 0 && requests->waiting_count == 0 && requests->cancels_out == 0;

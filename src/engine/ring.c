@@ -34,8 +34,9 @@
 struct sqcq__ring {
   struct io_uring uring;
   uint32_t setup_flags;
-  bool ext_arg; /* a timeout can be an argument of enter (5.11) */
-  bool ring_fd; /* registered */
+  bool ext_arg;               /* a timeout can be an argument of enter (5.11) */
+  bool ring_fd;               /* registered */
+  uint8_t unregistered_flags; /* liburing's own, without that */
   uint32_t buffers;
   uint64_t token; /* written by every call: ThreadSanitizer sees two threads in one ring */
 };
@@ -206,6 +207,7 @@ int sqcq__ring_bind(struct sqcq__ring *ring, int *fd_error)
     if (error < 0)
       return error;
   }
+  ring->unregistered_flags = ring->uring.int_flags;
   int registered = io_uring_register_ring_fd(&ring->uring);
   ring->ring_fd = registered == 1;
   *fd_error = registered < 0 ? registered : 0;
@@ -226,6 +228,18 @@ void sqcq__ring_unbind(struct sqcq__ring *ring)
   ring->token++;
   if (ring->ring_fd)
     (void)io_uring_unregister_ring_fd(&ring->uring);
+  ring->ring_fd = false;
+}
+
+void sqcq__ring_abandon(struct sqcq__ring *ring)
+{
+  ring->token++;
+  if (!ring->ring_fd)
+    return;
+  /* As before the registration: liburing would else use, and give back at the end, whatever the
+   * caller has registered in that place. */
+  ring->uring.int_flags = ring->unregistered_flags;
+  ring->uring.enter_ring_fd = ring->uring.ring_fd;
   ring->ring_fd = false;
 }
 

@@ -77,6 +77,10 @@ void sqcq__ring_unbind(struct sqcq__ring *ring);
  * devices, and for all else; 0: as it is. 0 or -errno (5.15). */
 int sqcq__ring_bound_workers(struct sqcq__ring *ring, uint32_t bounded, uint32_t unbounded);
 
+/* By another thread, once the one that called bind has ended: what that had registered has gone with
+ * it. bind may follow. */
+void sqcq__ring_abandon(struct sqcq__ring *ring);
+
 /* A table of `count` empty file slots. 0 or -errno. Before the first turn. */
 int sqcq__ring_register_files(struct sqcq__ring *ring, uint32_t count);
 

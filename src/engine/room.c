@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -194,8 +193,7 @@ int sqcq__room_wait(struct sqcq_engine *engine, unsigned bound, uint64_t id, int
   if (found == 0) {
     if (timeout_ns == 0)
       return -ETIMEDOUT;
-    if (sqcq__phase(engine) == SQCQ__PHASE_RUNNING &&
-        sqcq__load_relaxed(&engine->owner) == (uintptr_t)pthread_self())
+    if (sqcq__iothread_is_self(engine))
       return -EDEADLK;
     found = sleep_for(engine, bound, id, deadline);
   }

@@ -15,7 +15,6 @@
 #include "engine/prep.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 /* The sleep while something can only be tried again: a lane that a producer holds during stop, an
  * SQ that the kernel has not emptied, memory that it is short of. */
@@ -25,49 +24,6 @@
 #define RETRY_NS INT64_C(50000000)
 /* A file goes into the kernel's table at this read: before, the update costs more than it saves. */
 #define INSTALL_AT_READS 16u
-
-/* The kernel keeps these bounds with the thread (SQPOLL: with its own one), so it is done here. */
-static void bound_workers(struct sqcq_engine *engine)
-{
-  const struct sqcq_engine_config *user = &engine->config.user;
-
-  if ((user->io_workers_bounded | user->io_workers_unbounded) == 0)
-    return;
-  int error =
-      sqcq__ring_bound_workers(engine->ring, user->io_workers_bounded, user->io_workers_unbounded);
-  sqcq__features_set(&engine->features, SQCQ__FEATURE_IO_WORKERS, error);
-  sqcq__count(&engine->stats.syscalls_control, 1);
-}
-
-int sqcq__turn_enter(struct sqcq_engine *engine)
-{
-  uintptr_t self = (uintptr_t)pthread_self();
-  uint32_t phase = sqcq__phase(engine);
-
-  if (phase == SQCQ__PHASE_CREATED) {
-    int fd_error;
-
-    /* REGISTERING for a moment: nobody else comes in; owner is written before RUNNING. */
-    if (!sqcq__cas_acq_rel(&engine->phase, &phase, SQCQ__PHASE_REGISTERING))
-      return -EBUSY;
-    int error = sqcq__ring_bind(engine->ring, &fd_error);
-    if (error < 0) {
-      sqcq__store_release(&engine->phase, SQCQ__PHASE_CREATED);
-      return error;
-    }
-    sqcq__features_set(&engine->features, SQCQ__FEATURE_RING_FD, fd_error);
-    bound_workers(engine);
-    sqcq__count(&engine->stats.syscalls_control, 2);
-    sqcq__store_relaxed(&engine->owner, self);                /* relaxed: published by RUNNING */
-    sqcq__store_release(&engine->phase, SQCQ__PHASE_RUNNING); /* pair(phase) release */
-    return 0;
-  }
-  if (phase == SQCQ__PHASE_REGISTERING)
-    return -EBUSY;
-  if (sqcq__load_relaxed(&engine->owner) != self)
-    return -EPERM;
-  return phase == SQCQ__PHASE_STOPPED ? -ESHUTDOWN : 0;
-}
 
 void sqcq__turn_answer(struct sqcq_engine *engine, const struct sqcq__slot *slot, int32_t result,
                        uint32_t flags)
@@ -277,6 +233,8 @@ int sqcq__turn_submit(struct sqcq_engine *engine, int64_t wait_ns)
     engine->io.nap = true; /* what is not submitted stays queued for the next turn */
     error = 0;
   }
+  if (error < 0 && error != -ETIME && error != -EINTR)
+    sqcq__iothread_failed(engine, error);
   return error == -ETIME ? 0 : error;
 }
 
@@ -312,6 +270,7 @@ static void finish(struct sqcq_engine *engine)
     return;
   sqcq__ring_unbind(engine->ring);
   sqcq__store_release(&engine->phase, SQCQ__PHASE_STOPPED); /* pair(phase) release */
+  sqcq__iothread_leave(engine);
   sqcq__router_wake_all(&io->router);
 }
 

@@ -13,6 +13,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "base/thread.h"
 #include "engine/engine.h"
 #include "stress/crowd.h"
 #include "support/kernel.h"
@@ -84,7 +85,7 @@ static void unmake_litmus(void)
 {
   close(litmus.epoll);
   if (sqcq__phase(litmus.engine) != SQCQ__PHASE_CREATED) { /* by a thread that has ended */
-    sqcq__store_relaxed(&litmus.engine->owner, (uintptr_t)pthread_self());
+    sqcq__store_relaxed(&litmus.engine->owner, sqcq__thread_self());
     sqcq__ring_destroy(litmus.engine->ring);
     litmus.engine->ring = NULL;
     sqcq__store_release(&litmus.engine->phase, SQCQ__PHASE_STOPPED);

@@ -235,6 +235,14 @@ void sqcq__ring_unbind(struct sqcq__ring *ring)
   sim__go_out(ring);
 }
 
+void sqcq__ring_abandon(struct sqcq__ring *ring)
+{
+  sim__come_in(ring, "abandon");
+  ring->fd_registered = false;
+  ring->bound = false;
+  sim__go_out(ring);
+}
+
 /* ------------------------------------------------------------------------- */
 /* Registrations                                                             */
 /* ------------------------------------------------------------------------- */

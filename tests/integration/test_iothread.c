@@ -1,0 +1,272 @@
+/*
+ * An I/O thread that ends before its work does: nothing is lost, nothing is written afterwards.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "integration/fixture.h"
+
+#include <linux/io_uring.h>
+#include <sys/mman.h>
+
+#define SILENT 6u  /* reads of a pipe that is empty */
+#define STAMPED 5u /* and of the file, behind them */
+
+static struct rig rig;
+static int pipes[2];
+static sqcq_file silent;
+static unsigned char *memory; /* that the silent reads go to */
+
+static void make(uint32_t flags, uint32_t depth)
+{
+  struct sqcq_engine_config config = rig_config();
+
+  config.flags = flags;
+  config.depth = depth;
+  config.idle = SQCQ_IDLE_SLEEP;
+  assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+  rig_make_with(&rig, &config, RIG_CAPACITY);
+  assert_ok(sqcq_file_add(rig.engine, pipes[0], &silent));
+  memory =
+      mmap(NULL, SILENT * STAMP_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_true(memory != MAP_FAILED);
+}
+
+static bool is_bound(void)
+{
+  return (rig.engine->traits.setup_flags & IORING_SETUP_SINGLE_ISSUER) != 0;
+}
+
+static void request(sqcq_file file, uint64_t offset, uint64_t user_data, sqcq_buffer buffer)
+{
+  struct sqcq_read read = {.file = file,
+                           .buffer = buffer,
+                           .channel = rig.channel,
+                           .offset = offset,
+                           .user_data = user_data,
+                           .length = STAMP_PAGE};
+
+  assert_ok(sqcq_request(rig.engine, &read));
+}
+
+static void request_silent(uint64_t count)
+{
+  for (uint64_t i = 0; i < count; i++) {
+    sqcq_buffer buffer;
+
+    assert_ok(sqcq_buffer_wrap(rig.engine, memory + i * STAMP_PAGE, STAMP_PAGE, &buffer));
+    request(silent, SQCQ_OFFSET_CURRENT, i, buffer);
+  }
+}
+
+static void request_stamped(uint64_t first, uint64_t count)
+{
+  for (uint64_t i = first; i < first + count; i++) {
+    sqcq_buffer buffer;
+
+    assert_count(sqcq_buffer_acquire(rig.engine, rig.pool, &buffer, 1), 1);
+    request(rig.file, i * STAMP_PAGE, i, buffer);
+  }
+}
+
+/* A thread that makes some turns and ends. */
+static void *make_turns(void *arg)
+{
+  for (int i = 0; i < *(int *)arg; i++)
+    if (sqcq_engine_poll(rig.engine) < 0)
+      abort();
+  return NULL;
+}
+
+static void turns_by_another_thread(int turns)
+{
+  pthread_t thread;
+
+  assert_int_equal(pthread_create(&thread, NULL, make_turns, &turns), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* Take what there is: each of the user_data below `count` at most once, silent ones cancelled. Buffers
+ * go back. Returns how many, and their flags together. */
+static uint32_t take(uint64_t *seen, uint32_t *flags)
+{
+  struct sqcq_completion done;
+  uint32_t count = 0;
+  int n;
+
+  while ((n = sqcq_channel_poll(rig.engine, rig.channel, &done, 1)) == 1) {
+    assert_int_equal(*seen >> done.user_data & 1, 0);
+    *seen |= UINT64_C(1) << done.user_data;
+    *flags |= done.flags;
+    if (done.result >= 0) {
+      assert_int_equal(done.flags, 0);
+      assert_true(stamp_matches(done.data, RIG_TAG, done.offset, (size_t)done.result));
+    } else {
+      assert_int_equal(done.result, -ECANCELED);
+    }
+    if (done.file.id == silent.id)
+      assert_ok(sqcq_buffer_unwrap(rig.engine, done.buffer));
+    else
+      assert_count(sqcq_buffer_release(rig.engine, &done.buffer, 1), 1);
+    count++;
+  }
+  assert_true(n == 0 || n == -ESHUTDOWN);
+  return count;
+}
+
+/* All is answered: what is written into the pipe goes nowhere. */
+static void assert_nobody_writes(void)
+{
+  char text[SILENT * STAMP_PAGE];
+
+  memset(text, 0x77, sizeof(text));
+  assert_int_equal(write(pipes[1], text, sizeof(text)), (ssize_t)sizeof(text));
+  usleep(20000);
+  for (size_t i = 0; i < SILENT * STAMP_PAGE; i++)
+    assert_int_equal(memory[i], 0);
+}
+
+static void end(void)
+{
+  rig_destroy(&rig);
+  close(pipes[0]);
+  close(pipes[1]);
+  (void)munmap(memory, SILENT * STAMP_PAGE);
+}
+
+static void destroy_after_its_io_thread_answers_all(void **state)
+{
+  static const uint32_t modes[] = {0, SQCQ_ENGINE_NO_DEFER, SQCQ_ENGINE_NO_FIXED_FILES};
+
+  for (int i = 0; i < 3; i++) {
+    struct sqcq_held held;
+    uint64_t seen = 0;
+    uint32_t flags = 0;
+
+    make(modes[i], 8);
+    request_silent(SILENT);
+    turns_by_another_thread(3);
+    request_stamped(SILENT, STAMPED); /* these stay in the lanes */
+    assert_error(sqcq_engine_destroy(rig.engine, &held), -EBUSY);
+    assert_int_equal(held.running, 0);
+    assert_int_equal(held.inflight, 0);
+    assert_int_equal(held.unread, SILENT + STAMPED);
+    struct sqcq_read late = {.channel = rig.channel, .file = rig.file, .length = 1};
+    assert_error(sqcq_request(rig.engine, &late), -ESHUTDOWN);
+    assert_int_equal(take(&seen, &flags), SILENT + STAMPED);
+    assert_int_equal(seen, (1u << (SILENT + STAMPED)) - 1);
+    assert_int_equal(flags, SQCQ_COMPLETION_STOPPED | SQCQ_COMPLETION_UNSUBMITTED);
+    assert_error(sqcq_engine_poll(rig.engine), -ESHUTDOWN);
+    assert_nobody_writes();
+    end();
+  }
+}
+
+/* The ring went with its thread. */
+static void next_thread_of_a_bound_ring_answers_all(void **state)
+{
+  uint64_t seen = 0;
+  uint32_t flags = 0;
+
+  make(0, 8);
+  request_silent(SILENT);
+  request_stamped(SILENT, STAMPED);
+  turns_by_another_thread(2);
+  if (!is_bound()) {
+    assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_CANCEL, SQCQ_FOREVER));
+    assert_ok(sqcq_engine_run(rig.engine));
+  } else {
+    assert_error(sqcq_engine_run(rig.engine), -EOWNERDEAD);
+    assert_ok(sqcq_engine_run(rig.engine)); /* it is over */
+  }
+  assert_int_equal(take(&seen, &flags), SILENT + STAMPED);
+  assert_true((flags & SQCQ_COMPLETION_STOPPED) != 0);
+  assert_nobody_writes();
+  end();
+}
+
+static void next_thread_of_an_unbound_ring_goes_on(void **state)
+{
+  uint64_t seen = 0;
+  uint32_t flags = 0;
+
+  make(SQCQ_ENGINE_NO_DEFER, 8);
+  request_stamped(0, STAMPED);
+  turns_by_another_thread(4);
+  request_stamped(STAMPED, STAMPED);
+  while (take(&seen, &flags) == 0 || seen != (1u << 2 * STAMPED) - 1)
+    assert_true(sqcq_engine_wait(rig.engine, MS) >= 0);
+  assert_int_equal(flags, 0);
+  /* And wakes it: its poll went with the other thread, or did not. */
+  request_silent(1);
+  assert_int_equal(sqcq_engine_wait(rig.engine, MS), 0);
+  assert_int_equal(write(pipes[1], "x", 1), 1);
+  while (sqcq_engine_wait(rig.engine, SQCQ_FOREVER) == 0)
+    continue;
+  struct sqcq_completion done;
+  assert_int_equal(sqcq_channel_poll(rig.engine, rig.channel, &done, 1), 1);
+  assert_int_equal(done.result, 1);
+  assert_ok(sqcq_buffer_unwrap(rig.engine, done.buffer));
+  assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
+  assert_ok(sqcq_engine_run(rig.engine));
+  end();
+}
+
+static void *run(void *arg)
+{
+  *(int *)arg = sqcq_engine_run(rig.engine);
+  return NULL;
+}
+
+static void io_thread_that_lives_is_not_replaced(void **state)
+{
+  pthread_t thread;
+  int result = 1;
+
+  make(SQCQ_ENGINE_NO_DEFER, 8);
+  assert_int_equal(pthread_create(&thread, NULL, run, &result), 0);
+  while (sqcq__phase(rig.engine) != SQCQ__PHASE_RUNNING)
+    sched_yield();
+  assert_error(sqcq_engine_poll(rig.engine), -EPERM);
+  assert_error(sqcq_engine_destroy(rig.engine, NULL), -EBUSY);
+  assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  assert_ok(result);
+  assert_error(sqcq_engine_poll(rig.engine), -EPERM); /* it ended after its last turn */
+  end();
+}
+
+/* A thread that comes later may have the number of one that has ended: it is not taken for it. */
+static void thread_with_the_number_of_another_is_not_it(void **state)
+{
+  make(0, 8);
+  request_silent(1);
+  turns_by_another_thread(2);
+  if (is_bound()) {
+    pthread_t thread;
+    int result = 1;
+
+    assert_int_equal(pthread_create(&thread, NULL, run, &result), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_error(result, -EOWNERDEAD);
+  }
+  assert_error(sqcq_engine_destroy(rig.engine, NULL), -EBUSY);
+  uint64_t seen = 0;
+  uint32_t flags = 0;
+  assert_int_equal(take(&seen, &flags), 1);
+  end();
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(destroy_after_its_io_thread_answers_all),
+      cmocka_unit_test(next_thread_of_a_bound_ring_answers_all),
+      cmocka_unit_test(next_thread_of_an_unbound_ring_goes_on),
+      cmocka_unit_test(io_thread_that_lives_is_not_replaced),
+      cmocka_unit_test(thread_with_the_number_of_another_is_not_it),
+  };
+
+  require_io_uring();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,132 @@
+/* sqcq-test: simulated */
+/*
+ * A ring that fails while its thread lives, and one whose thread has ended.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "unit/engine/turn_rig.h"
+
+#include <pthread.h>
+
+/* What is left: each once, none with the kernel's own answer. */
+static void expect_all_answered(struct rig *rig, uint32_t count)
+{
+  struct sqcq_completion completion;
+  uint64_t seen = 0;
+
+  for (uint32_t i = 0; i < count; i++) {
+    assert_true(rig_take_from(rig, rig->channel, &completion));
+    assert_int_equal(seen >> completion.user_data & 1, 0);
+    seen |= UINT64_C(1) << completion.user_data;
+    assert_int_equal(completion.result, -ECANCELED);
+    assert_true((completion.flags & SQCQ_COMPLETION_STOPPED) != 0);
+  }
+  rig_expect_none(rig);
+}
+
+static void end(struct rig *rig)
+{
+  assert_error(sqcq_engine_poll(rig->engine), -ESHUTDOWN);
+  assert_int_equal(rig_stats(rig).completed, rig_stats(rig).accepted);
+  assert_ok(sqcq_engine_destroy(rig->engine, NULL));
+  assert_true(fds_same(&rig->fds));
+  rig_clear(rig);
+}
+
+static void ring_that_fails_is_closed_and_all_is_answered(void **state)
+{
+  static const int32_t errors[] = {-EBADF, -ENXIO, -EPERM, -EEXIST};
+
+  for (int i = 0; i < 4; i++) {
+    struct rig rig;
+
+    rig_start(&rig, i < 2 ? "6.18" : "5.10");
+    for (uint64_t j = 0; j < 4; j++)
+      rig_ask_silent(&rig, j);
+    (void)rig_turns(&rig, 2);
+    rig_ask(&rig, 4);
+    sim_fail(SIM_CALL_ENTER, 0, 1000, errors[i]);
+    assert_error(sqcq_engine_poll(rig.engine), errors[i]);
+    rig_ask(&rig, 5); /* nobody knows yet */
+    assert_error(sqcq_engine_poll(rig.engine), errors[i]);
+    assert_error(rig_try(&rig, rig.channel, rig.file, 0, 6), -ESHUTDOWN);
+    assert_true(rig_stopped(&rig));
+    expect_all_answered(&rig, 6);
+    end(&rig);
+  }
+}
+
+static void *poll_once(void *arg)
+{
+  struct rig *rig = arg;
+
+  return (void *)(intptr_t)sqcq_engine_poll(rig->engine);
+}
+
+static void poll_by_another(struct rig *rig, int expected)
+{
+  pthread_t thread;
+  void *result;
+
+  assert_int_equal(pthread_create(&thread, NULL, poll_once, rig), 0);
+  assert_int_equal(pthread_join(thread, &result), 0);
+  assert_int_equal((int)(intptr_t)result, expected);
+}
+
+static void thread_that_ends_leaves_its_work_to_the_next(void **state)
+{
+  struct rig rig;
+
+  rig_start(&rig, "5.10");
+  rig_ask(&rig, 1);
+  sim_now()->hold = SIM_HOLD(SIM_READ);
+  poll_by_another(&rig, 0);
+  sim_now()->hold = 0;
+  while (rig_stats(&rig).completed == 0)
+    assert_true(sqcq_engine_poll(rig.engine) >= 0);
+  rig_expect(&rig, 1, RIG_LENGTH, 0);
+  rig_end(&rig);
+}
+
+static void cancel_with_a_report_is_answered_too(void **state)
+{
+  struct sqcq_completion completion;
+  struct rig rig;
+
+  rig_start(&rig, "6.18");
+  rig_ask_silent(&rig, 1);
+  (void)rig_turns(&rig, 2);
+  sim_fail(SIM_CALL_ENTER, 0, 1000, -EBADF);
+  rig_ask(&rig, 2);
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  struct sqcq_cancel_target all = {.what = SQCQ_CANCEL_ALL,
+                                   .flags = SQCQ_CANCEL_REPORT,
+                                   .report = rig.channel,
+                                   .report_user_data = 77};
+  assert_ok(sqcq_cancel(rig.engine, &all));
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  assert_true(rig_stopped(&rig));
+  for (uint32_t reports = 0, i = 0; i < 3; i++) {
+    assert_int_equal(sqcq_channel_poll(rig.engine, rig.channel, &completion, 1), 1);
+    if ((completion.flags & SQCQ_COMPLETION_REPORT) != 0) {
+      assert_int_equal(completion.user_data, 77);
+      assert_int_equal(completion.result, 2);
+      assert_int_equal(reports++, 0);
+    } else {
+      assert_count(sqcq_buffer_release(rig.engine, &completion.buffer, 1), 1);
+    }
+  }
+  end(&rig);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(ring_that_fails_is_closed_and_all_is_answered),
+      cmocka_unit_test(thread_that_ends_leaves_its_work_to_the_next),
+      cmocka_unit_test(cancel_with_a_report_is_answered_too),
+  };
+
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
