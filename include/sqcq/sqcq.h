@@ -16,8 +16,9 @@
  * LIMITS.
  *   Kernel    Linux 5.10 and later, x86_64 and aarch64. Newer features are found
  *             by trying them, listed by sqcq_engine_features(), never needed.
- *   fork      an engine belongs to the process that made it. Pool memory is not
- *             in the child (MADV_DONTFORK); make no call on the engine there.
+ *   fork      an engine belongs to the process that made it. In a child every call on it answers
+ *             -EPERM (sqcq_buffer_data() NULL, sqcq_buffer_size() 0) and touches nothing; pool
+ *             memory is not there (MADV_DONTFORK). The child may make engines of its own.
  *   Signals   only sqcq_engine_stop() may be called from a signal handler. A
  *             thread must not end (pthread_cancel, longjmp) inside a call.
  *   Bounded   every queue has a size fixed at creation. A full one refuses at
@@ -41,7 +42,7 @@
  * of the interface and may change, save in sqcq_engine_stop(). On an error nothing has
  * changed and out parameters are as they were, unless a function says otherwise. A refused request
  * gets no completion. An accepted one gets exactly one, whose result is the kernel's number,
- * unaltered.
+ * unaltered. -EPERM in a forked child is not listed again with each function.
  */
 #ifndef SQCQ_H
 #define SQCQ_H

@@ -28,7 +28,7 @@ static const struct {
     {EOWNERDEAD, "the I/O thread ended early: the engine is being stopped (EOWNERDEAD)"},
     {EDEADLK, "the I/O thread would wait for itself (EDEADLK)"},
     {ETIMEDOUT, "the time has passed, and there is no room (ETIMEDOUT)"},
-    {EPERM, "forbidden, or another thread is the engine's I/O thread (EPERM)"},
+    {EPERM, "forbidden; not the engine's I/O thread, or not its process (EPERM)"},
     {ENOSPC, "a bound given at creation is reached (ENOSPC)"},
     {ENOSYS, "this kernel has no io_uring, or a seccomp filter hides it (ENOSYS)"},
     {ENOMEM, "out of memory, or RLIMIT_MEMLOCK is too small (ENOMEM)"},

@@ -29,7 +29,11 @@ int sqcq_engine_create(struct sqcq_engine **engine, const struct sqcq_engine_con
 
 int sqcq_engine_destroy(struct sqcq_engine *engine, struct sqcq_held *held)
 {
-  return engine == NULL ? 0 : sqcq__engine_destroy(engine, held);
+  if (engine == NULL)
+    return 0;
+  if (sqcq__forked(engine))
+    return -EPERM;
+  return sqcq__engine_destroy(engine, held);
 }
 
 /* A later caller's larger struct is good if what is beyond ours is 0. */
@@ -52,6 +56,8 @@ int sqcq_channel_create(struct sqcq_engine *engine, const struct sqcq_channel_co
 
   if (engine == NULL || channel == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   if (config != NULL) {
     int error = take_config(&taken, sizeof(taken), config, config->size);
     if (error < 0)
@@ -65,6 +71,8 @@ static int check_channel(const struct sqcq_engine *engine, sqcq_channel channel)
 {
   if (engine == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   if (channel.id == 0)
     return -EPIPE;
   return sqcq__handle_tag(channel.id) == engine->tag &&
@@ -120,19 +128,27 @@ int sqcq_pool_create(struct sqcq_engine *engine, const struct sqcq_pool_config *
 
   if (engine == NULL || config == NULL || pool == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   int error = take_config(&taken, sizeof(taken), config, config->size);
   return error < 0 ? error : sqcq__pool_create(engine, &taken, &pool->id);
 }
 
 int sqcq_pool_destroy(struct sqcq_engine *engine, sqcq_pool pool)
 {
-  return engine == NULL ? -EINVAL : sqcq__pool_destroy(&engine->buffers, pool.id);
+  if (engine == NULL)
+    return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
+  return sqcq__pool_destroy(&engine->buffers, pool.id);
 }
 
 int sqcq_file_add(struct sqcq_engine *engine, int fd, sqcq_file *file)
 {
   if (engine == NULL || file == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   if (sqcq__control_stopping(&engine->control))
     return -ESHUTDOWN;
   int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -145,6 +161,8 @@ int sqcq_file_open(struct sqcq_engine *engine, int dirfd, const char *path, int 
   if (engine == NULL || path == NULL || file == NULL ||
       (flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | O_PATH)) != O_RDONLY)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
 #ifdef O_TMPFILE
   if ((flags & O_TMPFILE) == O_TMPFILE)
     return -EINVAL;
@@ -159,6 +177,8 @@ int sqcq_file_remove(struct sqcq_engine *engine, sqcq_file file, unsigned mode)
 {
   if (engine == NULL || mode > SQCQ_REMOVE_CANCEL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   int error = sqcq__files_remove(&engine->files, file.id, mode);
   if (error < 0)
     return error;
@@ -178,6 +198,8 @@ int sqcq_buffer_acquire(struct sqcq_engine *engine, sqcq_pool pool, sqcq_buffer 
 {
   if (engine == NULL || buffers == NULL || count == 0)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   int taken = sqcq__buffers_acquire(&engine->buffers, pool.id, buffers, count);
   if (taken == -ENOBUFS)
     refused(engine, taken);
@@ -188,19 +210,21 @@ int sqcq_buffer_release(struct sqcq_engine *engine, const sqcq_buffer *buffers, 
 {
   if (engine == NULL || buffers == NULL || count == 0)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   return sqcq__buffers_release(&engine->buffers, buffers, count);
 }
 
 void *sqcq_buffer_data(struct sqcq_engine *engine, sqcq_buffer buffer)
 {
-  if (engine == NULL || sqcq__buffer_check(&engine->buffers, buffer.id) < 0)
+  if (engine == NULL || sqcq__forked(engine) || sqcq__buffer_check(&engine->buffers, buffer.id) < 0)
     return NULL;
   return sqcq__buffer_at(&engine->buffers, buffer.id)->memory;
 }
 
 size_t sqcq_buffer_size(struct sqcq_engine *engine, sqcq_buffer buffer)
 {
-  if (engine == NULL || sqcq__buffer_check(&engine->buffers, buffer.id) < 0)
+  if (engine == NULL || sqcq__forked(engine) || sqcq__buffer_check(&engine->buffers, buffer.id) < 0)
     return 0;
   return sqcq__buffer_at(&engine->buffers, buffer.id)->size;
 }
@@ -209,6 +233,8 @@ int sqcq_buffer_wrap(struct sqcq_engine *engine, void *memory, size_t size, sqcq
 {
   if (engine == NULL || memory == NULL || size == 0 || size > SQCQ_LENGTH_MAX || buffer == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   if (sqcq__control_stopping(&engine->control))
     return -ESHUTDOWN;
   return sqcq__buffers_wrap(&engine->buffers, memory, size, &buffer->id);
@@ -216,7 +242,11 @@ int sqcq_buffer_wrap(struct sqcq_engine *engine, void *memory, size_t size, sqcq
 
 int sqcq_buffer_unwrap(struct sqcq_engine *engine, sqcq_buffer buffer)
 {
-  return engine == NULL ? -EINVAL : sqcq__buffers_unwrap(&engine->buffers, buffer.id);
+  if (engine == NULL)
+    return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
+  return sqcq__buffers_unwrap(&engine->buffers, buffer.id);
 }
 
 int sqcq_completion_buffers(struct sqcq_engine *engine, const struct sqcq_completion *completion,
@@ -224,6 +254,8 @@ int sqcq_completion_buffers(struct sqcq_engine *engine, const struct sqcq_comple
 {
   if (engine == NULL || completion == NULL || (buffers == NULL && max > 0))
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   if ((completion->flags & SQCQ_COMPLETION_ADVICE) != 0)
     return 0;
   if ((completion->flags & SQCQ_COMPLETION_VECTOR) != 0)
@@ -246,6 +278,8 @@ int sqcq_request_many(struct sqcq_engine *engine, const struct sqcq_read *reads,
 {
   if (engine == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   int accepted = reads == NULL || count == 0 ? -EINVAL : sqcq__accept(engine, reads, count);
   if (accepted < 0)
     refused(engine, accepted);
@@ -254,13 +288,19 @@ int sqcq_request_many(struct sqcq_engine *engine, const struct sqcq_read *reads,
 
 int sqcq_cancel(struct sqcq_engine *engine, const struct sqcq_cancel_target *cancel)
 {
-  return engine == NULL || cancel == NULL ? -EINVAL : sqcq__cancel(engine, cancel);
+  if (engine == NULL || cancel == NULL)
+    return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
+  return sqcq__cancel(engine, cancel);
 }
 
 int sqcq_engine_stop(struct sqcq_engine *engine, unsigned mode, int64_t limit_ns)
 {
   if (engine == NULL || mode > SQCQ_STOP_CANCEL || limit_ns < SQCQ_FOREVER)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   struct sqcq__control *control = &engine->control;
   int64_t now = sqcq__now();
   int64_t limit = limit_ns < 0 || limit_ns > INT64_MAX - now ? INT64_MAX : now + limit_ns;
@@ -284,6 +324,8 @@ int sqcq_engine_poll(struct sqcq_engine *engine)
 {
   if (engine == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   int error = sqcq__iothread_enter(engine, 0);
   return error < 0 ? error : sqcq__turn(engine);
 }
@@ -298,6 +340,8 @@ int sqcq_engine_wait(struct sqcq_engine *engine, int64_t timeout_ns)
 {
   if (engine == NULL || timeout_ns < SQCQ_FOREVER)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   int error = sqcq__iothread_enter(engine, milliseconds(timeout_ns));
   return error < 0 ? error : sqcq__turn_wait(engine, timeout_ns);
 }
@@ -306,6 +350,8 @@ int sqcq_engine_fd(const struct sqcq_engine *engine)
 {
   if (engine == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   return sqcq__is_looped(engine) ? engine->sleeper.eventfd : -EOPNOTSUPP;
 }
 
@@ -313,6 +359,8 @@ int sqcq_engine_arm(struct sqcq_engine *engine)
 {
   if (engine == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   if (!sqcq__is_looped(engine))
     return -EOPNOTSUPP;
   int error = sqcq__iothread_enter(engine, 0);
@@ -323,6 +371,8 @@ int sqcq_engine_run(struct sqcq_engine *engine)
 {
   if (engine == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   int error = sqcq__iothread_enter(engine, -1);
   while (error >= 0 || error == -EINTR)
     error = sqcq__turn_wait(engine, SQCQ_FOREVER);

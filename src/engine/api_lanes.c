@@ -12,6 +12,8 @@ int sqcq_lane_open(struct sqcq_engine *engine, sqcq_lane *lane)
 {
   if (engine == NULL || lane == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   if (sqcq__control_stopping(&engine->control))
     return -ESHUTDOWN;
   return sqcq__own_open(&engine->own, &lane->id);
@@ -19,7 +21,11 @@ int sqcq_lane_open(struct sqcq_engine *engine, sqcq_lane *lane)
 
 int sqcq_lane_close(struct sqcq_engine *engine, sqcq_lane lane)
 {
-  return engine == NULL ? -EINVAL : sqcq__own_close(&engine->own, lane.id);
+  if (engine == NULL)
+    return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
+  return sqcq__own_close(&engine->own, lane.id);
 }
 
 int sqcq_lane_request(struct sqcq_engine *engine, sqcq_lane lane, const struct sqcq_read *read)
@@ -33,6 +39,8 @@ int sqcq_lane_request_many(struct sqcq_engine *engine, sqcq_lane lane,
 {
   if (engine == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   int accepted =
       reads == NULL || count == 0 ? -EINVAL : sqcq__accept_own(engine, lane.id, reads, count);
   if (accepted < 0) {

@@ -12,6 +12,8 @@ static int check_bound(const struct sqcq_engine *engine, unsigned bound, uint64_
 
   if (engine == NULL)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   switch (bound) {
   case SQCQ_BOUND_LANES:
     return id == 0 ? 0 : -EINVAL;
@@ -50,5 +52,9 @@ int sqcq_request_notify(struct sqcq_engine *engine, unsigned bound, uint64_t id,
 
 int sqcq_request_unnotify(struct sqcq_engine *engine, sqcq_notice notice)
 {
-  return engine == NULL ? -EINVAL : sqcq__room_unnotify(engine, notice.id);
+  if (engine == NULL)
+    return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
+  return sqcq__room_unnotify(engine, notice.id);
 }

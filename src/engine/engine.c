@@ -9,10 +9,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 /* Engines of one process have different tags, until 4095 have been made. */
+#define GUARD_BYTES 4096u /* or the page that it is a part of */
+
 static _Atomic uint32_t last_tag;
 
 /* Bytes the kernel charges for a ring: SQEs, CQEs, the index array and the heads. */
@@ -98,8 +101,24 @@ static int explain(struct sqcq_explanation *why, const struct sqcq__config *conf
   return error;
 }
 
+/* The page that tells a forked child from its parent. 0 or -ENOMEM; *refused: 0, or why it cannot. */
+static int make_guard(struct sqcq_engine *engine, int *refused)
+{
+  uint32_t *page =
+      mmap(NULL, GUARD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+  if (page == MAP_FAILED)
+    return -ENOMEM;
+  *refused = madvise(page, GUARD_BYTES, MADV_WIPEONFORK) < 0 ? -errno : 0;
+  *page = 1;
+  engine->here = page;
+  return 0;
+}
+
 static void free_parts(struct sqcq_engine *engine)
 {
+  if (engine->here != NULL)
+    (void)munmap((void *)(uintptr_t)engine->here, GUARD_BYTES);
   sqcq__ring_destroy(engine->ring); /* first: the kernel lets go of memory and descriptors */
   sqcq__iothread_fini(&engine->iothread);
   sqcq__sleeper_fini(&engine->sleeper);
@@ -257,7 +276,7 @@ int sqcq__engine_create(struct sqcq_engine **out, const struct sqcq__config *con
                         struct sqcq_explanation *why)
 {
   struct sqcq_engine *engine = sqcq__mem_new(1, sizeof(*engine));
-  int error = -ENOMEM;
+  int error = -ENOMEM, unguarded = 0;
 
   if (engine == NULL) {
     *why = (struct sqcq_explanation){.error = -ENOMEM};
@@ -278,7 +297,9 @@ int sqcq__engine_create(struct sqcq_engine **out, const struct sqcq__config *con
     say(why, SQCQ_REASON_MEMORY, "out of memory");
     goto fail;
   }
-  error = sqcq__sleeper_init(&engine->sleeper);
+  error = make_guard(engine, &unguarded);
+  if (error == 0)
+    error = sqcq__sleeper_init(&engine->sleeper);
   if (error == 0)
     error = sqcq__iothread_init(&engine->iothread);
   if (error == 0)
@@ -292,6 +313,7 @@ int sqcq__engine_create(struct sqcq_engine **out, const struct sqcq__config *con
   error = make_event(engine, why);
   if (error < 0)
     goto fail;
+  sqcq__features_set(&engine->features, SQCQ__FEATURE_FORK_GUARD, unguarded);
   *out = engine;
   return 0;
 

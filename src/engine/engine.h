@@ -78,6 +78,7 @@ struct sqcq_engine {
   struct sqcq__config config;
   struct sqcq__ring_traits traits;
   struct sqcq__ring *ring;
+  const uint32_t *here; /* in a page of its own, which is zeroed in a forked child */
   struct sqcq__channel *channels;
   struct sqcq__histogram *histograms; /* SQCQ__STAGES of them, or NULL: nothing is timed */
   uint32_t tag;
@@ -192,6 +193,13 @@ void sqcq__channel_room_given(struct sqcq_engine *engine, struct sqcq__channel *
 void sqcq__lanes_room_given(struct sqcq_engine *engine);
 /* Any: nobody has anything to wait for any more. Async-signal-safe. */
 void sqcq__rooms_end(struct sqcq_engine *engine);
+
+/* Any: whether this is a child of the process that made the engine: there the page is wiped. One
+ * load of a line that nobody ever writes. */
+static inline bool sqcq__forked(const struct sqcq_engine *engine)
+{
+  return sqcq__unlikely(*engine->here == 0);
+}
 
 /* I, after the announcement: whether anybody has published what we would sleep on. */
 static inline bool sqcq__published(struct sqcq_engine *engine)

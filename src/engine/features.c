@@ -27,6 +27,7 @@ static const struct {
     [SQCQ__FEATURE_FADVISE] = {"FADVISE", "SQCQ_READ_WILLNEED and _DONTNEED are refused"},
     [SQCQ__FEATURE_IO_WORKERS] = {"IOWQ_MAX_WORKERS", "as many kernel workers as the kernel likes"},
     [SQCQ__FEATURE_EVENTFD] = {"EVENTFD", "the ring polls the wake eventfd: no event loop"},
+    [SQCQ__FEATURE_FORK_GUARD] = {"WIPEONFORK", "calls in a forked child are not told"},
 };
 
 static void put(struct sqcq__features *features, enum sqcq__feature feature,

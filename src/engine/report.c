@@ -23,6 +23,8 @@ int sqcq_engine_stats(const struct sqcq_engine *engine, struct sqcq_stats *stats
 {
   if (engine == NULL || stats == NULL || stats_size == 0)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   const struct sqcq__stats *from = &engine->stats;
   struct sqcq_stats now = {
       .accepted = sqcq__lanes_accepted(&engine->lanes) + sqcq__own_accepted(&engine->own),
@@ -75,6 +77,8 @@ int sqcq_engine_features(const struct sqcq_engine *engine, struct sqcq_feature *
   if (engine == NULL || (features == NULL && max > 0) ||
       feature_size != sizeof(struct sqcq_feature))
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   return sqcq__features_list(&engine->features, features, max);
 }
 
@@ -83,6 +87,8 @@ int sqcq_channel_stats(const struct sqcq_engine *engine, sqcq_channel channel,
 {
   if (engine == NULL || stats == NULL || stats_size == 0)
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   if (channel.id == 0)
     return -EPIPE;
   uint32_t index = sqcq__handle_index(channel.id);
@@ -115,6 +121,8 @@ int sqcq_engine_histogram(const struct sqcq_engine *engine, unsigned stage,
   if (engine == NULL || histogram == NULL || stage >= SQCQ__STAGES ||
       histogram_size != sizeof(*histogram))
     return -EINVAL;
+  if (sqcq__forked(engine))
+    return -EPERM;
   if (engine->histograms == NULL)
     return -EOPNOTSUPP;
   sqcq__histogram_read(&engine->histograms[stage], histogram);
