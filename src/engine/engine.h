@@ -189,8 +189,8 @@ int sqcq__room_notify(struct sqcq_engine *engine, unsigned bound, uint64_t id, i
 int sqcq__room_unnotify(struct sqcq_engine *engine, uint64_t handle);
 void sqcq__channel_room_given(struct sqcq_engine *engine, struct sqcq__channel *channel,
                               uint32_t n);
-/* I: after the drain of a turn. */
-void sqcq__lanes_room_given(struct sqcq_engine *engine);
+/* I: after the drain of a turn; asked: the turn has found SQCQ__CONTROL_ROOM. */
+void sqcq__lanes_room_given(struct sqcq_engine *engine, bool asked);
 /* Any: nobody has anything to wait for any more. Async-signal-safe. */
 void sqcq__rooms_end(struct sqcq_engine *engine);
 

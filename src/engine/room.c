@@ -5,12 +5,14 @@
  *   channel  room is a credit: the consumer's give-back, a refused request's, and the end of the channel
  *   pool     a free buffer: its release, a destroy that was refused, and the end of the pool
  *   lanes    a slot of any lane. The I/O thread gives lanes back by plain stores and looks at nobody, so
- *            whoever waits asks it to: an announced one posts SQCQ__CONTROL_ROOM, and a turn that finds the
- *            bit has drained all that was in the lanes before. From then on, until nobody waits, turns that
- *            have drained something wake one sleeper, who passes the baton on: the I/O thread makes one
- *            system call a turn for all of them. What a waiter saw full after its post is drained by the
- *            turn that takes the bit, or by a later one. A lane that others hold is no reason to sleep:
- *            a claim is held for some instructions, so nobody tells when it is given back.
+ *            whoever waits asks it to: an announced one posts SQCQ__CONTROL_ROOM. A turn that finds the bit
+ *            wakes one sleeper if there is room: the turn before may have taken its bits, then the waiter
+ *            posted and saw the lanes full, and then that turn drained them. From then on, until nobody
+ *            waits, turns that have drained something wake one, who passes the baton on: the I/O
+ *            thread makes one system call a turn for all of them. So what a waiter saw full after its post
+ *            is drained before the turn that takes the bit looks, or by a later one. A lane that others
+ *            hold is no reason to sleep: a claim is held for some instructions, so nobody tells when it is
+ *            given back.
  */
 #include "engine/engine.h"
 
@@ -118,14 +120,17 @@ void sqcq__channel_room_given(struct sqcq_engine *engine, struct sqcq__channel *
                    sqcq__load_relaxed(&channel->credit.capacity)); /* relaxed: as above */
 }
 
-void sqcq__lanes_room_given(struct sqcq_engine *engine)
+void sqcq__lanes_room_given(struct sqcq_engine *engine, bool asked)
 {
   struct sqcq__io *io = &engine->io;
 
-  if (sqcq__room_awaited(&engine->lanes_room) == 0) /* whoever comes now posts the bit anew */
-    io->lanes_awaited = false;
-  else if (io->drained > 0)
-    sqcq__room_given(&engine->rooms, &engine->lanes_room, 1, lanes_free(engine),
+  io->lanes_awaited = sqcq__room_awaited(&engine->lanes_room) != 0;
+  if (!io->lanes_awaited || (io->drained == 0 && !asked)) /* whoever comes now posts the bit anew */
+    return;
+  uint32_t free = lanes_free(engine);
+
+  if (io->drained > 0 || free > 0)
+    sqcq__room_given(&engine->rooms, &engine->lanes_room, 1, free,
                      engine->lanes.count * engine->lanes.slots);
 }
 

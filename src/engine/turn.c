@@ -306,10 +306,8 @@ static int turn(struct sqcq_engine *engine)
   io->reports = 0;
   io->now = sqcq__time(engine);
   sqcq__turn_drain(engine); /* after the control words: what was accepted before them is in */
-  if ((bits & SQCQ__CONTROL_ROOM) != 0)
-    io->lanes_awaited = true;
-  if (io->lanes_awaited)
-    sqcq__lanes_room_given(engine);
+  if (io->lanes_awaited || (bits & SQCQ__CONTROL_ROOM) != 0)
+    sqcq__lanes_room_given(engine, (bits & SQCQ__CONTROL_ROOM) != 0);
   sqcq__turn_control(engine, bits, removed);
   start(engine);
   if (sqcq__ring_has_unsubmitted(engine->ring) || sqcq__ring_wants_enter(engine->ring) ||
