@@ -168,7 +168,7 @@ enum sqcq_cancel_what {
 
 /* sqcq_request_wait(), sqcq_request_notify(): which bound has refused, and what its `id` is. */
 enum sqcq_bound {
-  SQCQ_BOUND_LANES = 1,   /* -EAGAIN of sqcq_request(): 0 */
+  SQCQ_BOUND_LANES = 1,   /* -EAGAIN of sqcq_request(), not of own lanes: 0 */
   SQCQ_BOUND_CHANNEL = 2, /* -EXFULL: the channel's id */
   SQCQ_BOUND_POOL = 3     /* -ENOBUFS of sqcq_buffer_acquire(): the pool's id */
 };
@@ -728,7 +728,7 @@ SQCQ_EXPORT int sqcq_lane_close(struct sqcq_engine *engine, sqcq_lane lane);
  * Blocks:   never.   Syscalls: as sqcq_request().
  * Owns:     as sqcq_request().
  * Returns:  as sqcq_request(), but
- *           -EAGAIN      the lane is full
+ *           -EAGAIN      the lane is full; sqcq_request_wait() knows shared lanes only
  *           -EBADFD      the lane is closed (-ESTALE is always the buffer); found before anything
  *                        is looked at in *read
  *           -EINVAL      also for another engine's lane
