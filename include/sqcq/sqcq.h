@@ -170,7 +170,8 @@ enum sqcq_cancel_what {
 enum sqcq_bound {
   SQCQ_BOUND_LANES = 1,   /* -EAGAIN of sqcq_request(), not of own lanes: 0 */
   SQCQ_BOUND_CHANNEL = 2, /* -EXFULL: the channel's id */
-  SQCQ_BOUND_POOL = 3     /* -ENOBUFS of sqcq_buffer_acquire(): the pool's id */
+  SQCQ_BOUND_POOL = 3,    /* -ENOBUFS of sqcq_buffer_acquire(): the pool's id */
+  SQCQ_BOUND_LANE = 4     /* -EAGAIN of sqcq_lane_request(): the lane's id */
 };
 
 /* sqcq_engine_histogram(): the stages of a request. */
@@ -728,7 +729,7 @@ SQCQ_EXPORT int sqcq_lane_close(struct sqcq_engine *engine, sqcq_lane lane);
  * Blocks:   never.   Syscalls: as sqcq_request().
  * Owns:     as sqcq_request().
  * Returns:  as sqcq_request(), but
- *           -EAGAIN      the lane is full; sqcq_request_wait() knows shared lanes only
+ *           -EAGAIN      the lane is full: SQCQ_BOUND_LANE of sqcq_request_wait()
  *           -EBADFD      the lane is closed (-ESTALE is always the buffer); found before anything
  *                        is looked at in *read
  *           -EINVAL      also for another engine's lane
@@ -812,15 +813,17 @@ SQCQ_EXPORT int sqcq_engine_stop(struct sqcq_engine *engine, unsigned mode, int6
  * for, in the order in which they fell asleep, not all. Signals do not end it. A lane that other producers hold
  * just now counts as room, and is waited for a moment only (100 us at the most).
  * Thread:   P, any number at once.   Blocks: up to timeout_ns (SQCQ_FOREVER: no limit; 0: not at all).
- * Syscalls: only while there is none: futex; for LANES write(eventfd), only while the I/O thread
+ * Syscalls: only while there is none: futex; for LANES and LANE write(eventfd), only while the I/O thread
  *           sleeps, and sched_yield and futex while all lanes with room are held; leaving, futex(WAKE) for
  *           one more where others sleep. Those who give room back make them, too, but only
  *           where somebody waits for it: futex(WAKE), and write and close for notices (see below) in
  *           sqcq_channel_poll(), sqcq_channel_wait(), sqcq_buffer_release(), refused requests,
- *           sqcq_channel_destroy(), sqcq_pool_destroy(), sqcq_engine_stop(), and for lanes in turns.
+ *           sqcq_channel_destroy(), sqcq_pool_destroy(), sqcq_lane_close(), sqcq_engine_stop(), and for
+ *           lanes in turns.
  * Returns:  0            there was room a moment ago: try again
  *           -ETIMEDOUT   the time has passed
  *           -EPIPE       CHANNEL: closed or stale          -ESTALE   POOL: destroyed
+ *           -EBADFD      LANE: closed or stale
  *           -ESHUTDOWN   engine stopping or stopped
  *           -EDEADLK     there is none, and the caller is the engine's I/O thread, which all of
  *                        them need: turn the engine, or use sqcq_request_notify()
@@ -841,7 +844,7 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_request_wait(struct sqcq_engine *engine, unsi
  * Returns:  0            registered; *notice says which (it may have fired already)
  *           1            there is room now: nothing is registered, *notice as it was
  *           -ENOSPC      notices_max are registered
- *           -EPIPE  -ESTALE  -ESHUTDOWN     as sqcq_request_wait()
+ *           -EPIPE  -ESTALE  -EBADFD  -ESHUTDOWN     as sqcq_request_wait()
  *           -EBADF       eventfd is not open       -EMFILE    no descriptor left
  *           -EINVAL      as sqcq_request_wait(); notice NULL; a pipe, socket or file
  */

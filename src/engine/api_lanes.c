@@ -25,7 +25,10 @@ int sqcq_lane_close(struct sqcq_engine *engine, sqcq_lane lane)
     return -EINVAL;
   if (sqcq__forked(engine))
     return -EPERM;
-  return sqcq__own_close(&engine->own, lane.id);
+  int error = sqcq__own_close(&engine->own, lane.id);
+  if (error == 0) /* notices of its producer's */
+    sqcq__room_end(&engine->rooms, &engine->own_rooms[sqcq__handle_index(lane.id)]);
+  return error;
 }
 
 int sqcq_lane_request(struct sqcq_engine *engine, sqcq_lane lane, const struct sqcq_read *read)

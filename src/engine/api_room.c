@@ -27,6 +27,11 @@ static int check_bound(const struct sqcq_engine *engine, unsigned bound, uint64_
       return -ESTALE;
     count = engine->buffers.pool_max;
     break;
+  case SQCQ_BOUND_LANE:
+    if (id == 0)
+      return -EBADFD;
+    count = engine->own.count;
+    break;
   default:
     return -EINVAL;
   }

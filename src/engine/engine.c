@@ -126,6 +126,7 @@ static void free_parts(struct sqcq_engine *engine)
   sqcq__buffers_fini(&engine->buffers);
   sqcq__lanes_fini(&engine->lanes);
   sqcq__own_fini(&engine->own);
+  sqcq__mem_free(engine->own_rooms);
   sqcq__requests_fini(&engine->io.requests);
   sqcq__timers_fini(&engine->io.timers);
   sqcq__cancels_fini(&engine->cancels);
@@ -159,6 +160,10 @@ static int make_tables(struct sqcq_engine *engine)
   int error = sqcq__lanes_init(&engine->lanes, user->lanes_shared, user->lane_slots);
   if (error == 0)
     error = sqcq__own_init(&engine->own, user->lanes_own, user->lane_slots, engine->tag);
+  if (error == 0 && user->lanes_own > 0) {
+    engine->own_rooms = sqcq__mem_new(user->lanes_own, sizeof(*engine->own_rooms));
+    error = engine->own_rooms == NULL ? -ENOMEM : 0;
+  }
   if (error == 0)
     error = sqcq__rooms_init(&engine->rooms, user->notices_max);
   if (error == 0)

@@ -105,6 +105,7 @@ struct sqcq_engine {
   struct sqcq__stats stats;
   struct sqcq__rooms rooms;
   _Alignas(SQCQ_CACHELINE) struct sqcq__room lanes_room;
+  struct sqcq__room *own_rooms; /* constant; one for each own lane, NULL: there are none */
 
   _Alignas(SQCQ_CACHELINE) struct sqcq__io io;
   struct sqcq__iothread iothread;

@@ -13,6 +13,7 @@
  *            is drained before the turn that takes the bit looks, or by a later one. A lane that others
  *            hold is no reason to sleep: a claim is held for some instructions, so nobody tells when it is
  *            given back.
+ *   lane     a slot of an own lane: as the lanes, with a room for each
  */
 #include "engine/engine.h"
 
@@ -37,19 +38,25 @@ static struct sqcq__room *room_of(struct sqcq_engine *engine, unsigned bound, ui
     return &channel_of(engine, id)->room;
   if (bound == SQCQ_BOUND_POOL)
     return &engine->buffers.pools[sqcq__handle_index(id)].room;
+  if (bound == SQCQ_BOUND_LANE)
+    return &engine->own_rooms[sqcq__handle_index(id)];
   return &engine->lanes_room;
 }
 
-/* Free slots of all lanes. */
+static uint32_t lane_free(const struct sqcq_engine *engine, const struct sqcq__lane *lane)
+{
+  uint32_t count = sqcq__spsc_count(&lane->ring);
+
+  return count < engine->lanes.slots ? engine->lanes.slots - count : 0;
+}
+
+/* Free slots of all shared lanes. */
 static uint32_t lanes_free(struct sqcq_engine *engine)
 {
   uint32_t sum = 0;
 
-  for (uint32_t i = 0; i < engine->lanes.count; i++) {
-    uint32_t count = sqcq__spsc_count(&engine->lanes.lanes[i].ring);
-
-    sum += count < engine->lanes.slots ? engine->lanes.slots - count : 0;
-  }
+  for (uint32_t i = 0; i < engine->lanes.count; i++)
+    sum += lane_free(engine, &engine->lanes.lanes[i]);
   return sum;
 }
 
@@ -86,6 +93,15 @@ static int channel_room(struct sqcq__channel *channel, uint64_t id)
   return channel_free(channel, word) > 0;
 }
 
+static int lane_room(struct sqcq_engine *engine, uint64_t id)
+{
+  struct sqcq__own_lane *lane = &engine->own.lanes[sqcq__handle_index(id)];
+
+  if (!sqcq__own_is_open(lane, id))
+    return -EBADFD;
+  return lane_free(engine, &lane->lane) > 0;
+}
+
 /* 1: there is room, 0: there is none, or why there never will be. */
 static int look(struct sqcq_engine *engine, unsigned bound, uint64_t id)
 {
@@ -96,13 +112,15 @@ static int look(struct sqcq_engine *engine, unsigned bound, uint64_t id)
     return channel_room(channel_of(engine, id), id);
   if (bound == SQCQ_BOUND_POOL)
     return sqcq__pool_room(&engine->buffers, id, 1);
+  if (bound == SQCQ_BOUND_LANE)
+    return lane_room(engine, id);
   return lanes_free(engine) > 0;
 }
 
 /* Announced: the I/O thread has to know. */
 static void ask_for(struct sqcq_engine *engine, unsigned bound)
 {
-  if (bound != SQCQ_BOUND_LANES)
+  if (bound != SQCQ_BOUND_LANES && bound != SQCQ_BOUND_LANE)
     return;
   sqcq__control_post(&engine->control, SQCQ__CONTROL_ROOM);
   sqcq__sleeper_wake(&engine->sleeper);
@@ -122,16 +140,26 @@ void sqcq__channel_room_given(struct sqcq_engine *engine, struct sqcq__channel *
 
 void sqcq__lanes_room_given(struct sqcq_engine *engine, bool asked)
 {
-  struct sqcq__io *io = &engine->io;
+  bool awaited = sqcq__room_awaited(&engine->lanes_room) != 0;
 
-  io->lanes_awaited = sqcq__room_awaited(&engine->lanes_room) != 0;
-  if (!io->lanes_awaited || (io->drained == 0 && !asked)) /* whoever comes now posts the bit anew */
-    return;
-  uint32_t free = lanes_free(engine);
+  if (awaited && (engine->io.drained > 0 || asked)) {
+    uint32_t free = lanes_free(engine);
 
-  if (io->drained > 0 || free > 0)
-    sqcq__room_given(&engine->rooms, &engine->lanes_room, 1, free,
-                     engine->lanes.count * engine->lanes.slots);
+    if (engine->io.drained > 0 || free > 0)
+      sqcq__room_given(&engine->rooms, &engine->lanes_room, 1, free,
+                       engine->lanes.count * engine->lanes.slots);
+  }
+  for (uint32_t i = 0; i < engine->own.count; i++) {
+    struct sqcq__room *room = &engine->own_rooms[i];
+
+    if (sqcq__room_awaited(room) == 0)
+      continue;
+    awaited = true;
+    uint32_t free = lane_free(engine, &engine->own.lanes[i].lane);
+    if (free > 0)
+      sqcq__room_given(&engine->rooms, room, free, free, engine->lanes.slots);
+  }
+  engine->io.lanes_awaited = awaited; /* whoever comes now posts the bit anew */
 }
 
 void sqcq__rooms_end(struct sqcq_engine *engine)
@@ -141,6 +169,8 @@ void sqcq__rooms_end(struct sqcq_engine *engine)
   for (uint32_t i = 0; i < engine->buffers.pool_max; i++)
     sqcq__room_end(&engine->rooms, &engine->buffers.pools[i].room);
   sqcq__room_end(&engine->rooms, &engine->lanes_room);
+  for (uint32_t i = 0; i < engine->own.count; i++)
+    sqcq__room_end(&engine->rooms, &engine->own_rooms[i]);
 }
 
 /* ------------------------------------------------------------------------- */

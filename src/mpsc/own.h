@@ -80,6 +80,13 @@ static inline int sqcq__own_find(const struct sqcq__own *own, uint64_t handle,
   return 0;
 }
 
+/* Any: whether the handle is still that of the open lane. */
+static inline bool sqcq__own_is_open(const struct sqcq__own_lane *lane, uint64_t handle)
+{
+  return sqcq__load_acquire(&lane->word) == /* pair(own) acquire */
+         sqcq__word(sqcq__handle_generation(handle), SQCQ__OWN_OPEN);
+}
+
 /* The lane's producer: outside again. */
 static inline void sqcq__own_leave(struct sqcq__own_lane *lane)
 {
@@ -97,8 +104,7 @@ static inline int sqcq__own_enter(struct sqcq__own *own, uint64_t handle,
 
   if (error < 0)
     return error;
-  if (sqcq__load_acquire(&lane->word) != /* pair(own) acquire */
-      sqcq__word(sqcq__handle_generation(handle), SQCQ__OWN_OPEN))
+  if (!sqcq__own_is_open(lane, handle))
     return -EBADFD;
   /* relaxed: nobody but us writes it. Two threads at once on one lane are the caller's mistake. */
   SQCQ_ASSERT(sqcq__load_relaxed(&lane->lane.claim) == SQCQ__CLAIM_FREE);

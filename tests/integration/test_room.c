@@ -22,6 +22,7 @@ static int setup(void **state)
 
   config.lanes_shared = 1;
   config.lane_slots = 4;
+  config.lanes_own = 2;
   config.notices_max = NOTICES;
   rig_make_with(&rig, &config, RIG_CAPACITY);
   return 0;
@@ -468,6 +469,86 @@ static void notify_with_room_registers_nothing(void **state)
   close(fd);
 }
 
+/* Fill an own lane to the last slot. */
+static sqcq_lane full_lane(void)
+{
+  sqcq_lane lane;
+
+  assert_ok(sqcq_lane_open(rig.engine, &lane));
+  for (uint32_t i = 0; i < rig.engine->lanes.slots; i++) {
+    struct sqcq_read read = rig_page(&rig, i);
+
+    assert_ok(sqcq_lane_request(rig.engine, lane, &read));
+  }
+  return lane;
+}
+
+static void end_lane(sqcq_lane lane)
+{
+  struct sqcq_completion completion;
+
+  for (uint32_t i = 0; i < rig.engine->lanes.slots; i++) {
+    rig_take(&rig, &completion, 1);
+    rig_release(&rig, completion.buffer);
+  }
+  assert_ok(sqcq_lane_close(rig.engine, lane));
+}
+
+static void wait_for_an_own_lane_ends_with_a_turn(void **state)
+{
+  struct producer producer;
+
+  assert_count(sqcq_engine_poll(rig.engine), 0);
+  for (int round = 0; round < 10; round++) {
+    sqcq_lane lane = full_lane();
+    struct sqcq_read read = rig_page(&rig, 0);
+
+    assert_error(sqcq_lane_request(rig.engine, lane, &read), -EAGAIN);
+    assert_error(sqcq_request_wait(rig.engine, SQCQ_BOUND_LANE, lane.id, 0), -ETIMEDOUT);
+    start_asleep(&producer, SQCQ_BOUND_LANE, lane.id, SQCQ_FOREVER);
+    assert_false(atomic_load(&producer.done));
+    assert_true(sqcq_engine_poll(rig.engine) >= 0);
+    assert_ok(finish(&producer));
+    assert_ok(sqcq_request_wait(rig.engine, SQCQ_BOUND_LANE, lane.id, 0));
+    rig_release(&rig, read.buffer);
+    end_lane(lane);
+    assert_count(sqcq_engine_poll(rig.engine), 0);
+    assert_false(rig.engine->io.lanes_awaited);
+    assert_error(sqcq_request_wait(rig.engine, SQCQ_BOUND_LANE, lane.id, 0), -EBADFD);
+  }
+}
+
+static void wait_for_an_own_lane_ends_with_a_stop(void **state)
+{
+  struct producer producer;
+  sqcq_lane lane = full_lane();
+
+  start_asleep(&producer, SQCQ_BOUND_LANE, lane.id, SQCQ_FOREVER);
+  assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
+  assert_error(finish(&producer), -ESHUTDOWN);
+}
+
+static void notice_of_an_own_lane_fires_when_it_is_closed(void **state)
+{
+  int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  struct pollfd watch = {.fd = event, .events = POLLIN};
+  sqcq_lane lane = full_lane();
+  sqcq_notice notice;
+
+  assert_count(sqcq_request_notify(rig.engine, SQCQ_BOUND_LANE, lane.id, event, &notice), 0);
+  assert_int_equal(poll(&watch, 1, 0), 0);
+  assert_ok(sqcq_lane_close(rig.engine, lane));
+  assert_int_equal(poll(&watch, 1, 0), 1);
+  assert_error(sqcq_request_unnotify(rig.engine, notice), -ESTALE);
+  for (uint32_t i = 0; i < rig.engine->lanes.slots; i++) {
+    struct sqcq_completion completion;
+
+    rig_take(&rig, &completion, 1);
+    rig_release(&rig, completion.buffer);
+  }
+  close(event);
+}
+
 static void notice_of_each_bound_fires_once(void **state)
 {
   sqcq_notice notice;
@@ -715,6 +796,9 @@ int main(void)
       CASE(one_slot_at_a_time_wakes_few_of_a_hundred),
       CASE(room_for_all_reaches_all),
       CASE(room_in_lanes_reaches_all),
+      CASE(wait_for_an_own_lane_ends_with_a_turn),
+      CASE(wait_for_an_own_lane_ends_with_a_stop),
+      CASE(notice_of_an_own_lane_fires_when_it_is_closed),
       CASE(notify_with_room_registers_nothing),
       CASE(notice_of_each_bound_fires_once),
       CASE(notices_take_turns_and_all_are_told_of_room_for_all),
