@@ -797,7 +797,8 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_cancel(struct sqcq_engine *engine,
  * becomes a CANCEL. May be called again: a CANCEL after a DRAIN takes effect, and a shorter limit
  * replaces a longer one.
  * Thread:   any, also the I/O thread; async-signal-safe.
- * Blocks:   never.   Syscalls: clock_gettime, write(eventfd).
+ * Blocks:   never.   Syscalls: clock_gettime, write(eventfd); where producers wait for room
+ *           futex(WAKE), and write and close for their notices.
  * Returns:  0
  *           -EINVAL      NULL, unknown mode, limit below -1
  */
