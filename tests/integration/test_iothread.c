@@ -257,6 +257,116 @@ static void thread_with_the_number_of_another_is_not_it(void **state)
   end();
 }
 
+/* ------------------------------------------------------------------------- */
+/* While producers go on                                                     */
+/* ------------------------------------------------------------------------- */
+
+#define PRODUCERS 2
+#define READS 1500 /* of each, where the engine lives on */
+
+static _Atomic uint32_t accepted;
+static _Atomic uint32_t producing;
+
+/* Request until READS are accepted, or the engine stops. */
+static void *hammer(void *arg)
+{
+  for (uint32_t i = 0; i < *(const uint32_t *)arg;) {
+    struct sqcq_read read = {.file = rig.file, .channel = rig.channel, .length = STAMP_PAGE};
+
+    if (sqcq_buffer_acquire(rig.engine, rig.pool, &read.buffer, 1) != 1) {
+      sched_yield();
+      continue;
+    }
+    int error = sqcq_request(rig.engine, &read);
+    if (error == 0) {
+      atomic_fetch_add(&accepted, 1);
+      i++;
+      continue;
+    }
+    if (sqcq_buffer_release(rig.engine, &read.buffer, 1) != 1)
+      abort();
+    if (error == -ESHUTDOWN)
+      break;
+    if (error != -EAGAIN && error != -EXFULL)
+      abort();
+    sched_yield();
+  }
+  atomic_fetch_sub(&producing, 1);
+  return NULL;
+}
+
+static void start_producers(pthread_t *threads, const uint32_t *reads)
+{
+  atomic_store(&accepted, 0);
+  atomic_store(&producing, PRODUCERS);
+  for (int i = 0; i < PRODUCERS; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, hammer, (void *)(uintptr_t)reads), 0);
+}
+
+/* How many there are now; each has its bytes, or was ended by the stop. */
+static uint32_t take_some(void)
+{
+  struct sqcq_completion done;
+  uint32_t count = 0;
+
+  while (sqcq_channel_poll(rig.engine, rig.channel, &done, 1) == 1) {
+    assert_true(done.result == STAMP_PAGE ||
+                (done.result == -ECANCELED && (done.flags & SQCQ_COMPLETION_STOPPED) != 0));
+    assert_count(sqcq_buffer_release(rig.engine, &done.buffer, 1), 1);
+    count++;
+  }
+  return count;
+}
+
+static void io_threads_come_and_go_while_producers_go_on(void **state)
+{
+  static const uint32_t reads = READS;
+  pthread_t threads[PRODUCERS];
+  uint32_t taken = 0, io_threads = 0;
+
+  make(SQCQ_ENGINE_NO_DEFER, 8);
+  start_producers(threads, &reads);
+  while (atomic_load(&producing) > 0 || taken < atomic_load(&accepted)) {
+    turns_by_another_thread(20);
+    io_threads++;
+    taken += take_some();
+  }
+  for (int i = 0; i < PRODUCERS; i++)
+    assert_int_equal(pthread_join(threads[i], NULL), 0);
+  assert_int_equal(taken, PRODUCERS * READS);
+  assert_true(io_threads > 10);
+  assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
+  assert_ok(sqcq_engine_run(rig.engine));
+  end();
+}
+
+static void end_of_a_bound_ring_loses_nothing_of_those_who_go_on(void **state)
+{
+  static const uint32_t reads = UINT32_MAX;
+
+  for (int round = 1; round <= 20; round++) {
+    pthread_t threads[PRODUCERS];
+    uint32_t taken = 0;
+    int error;
+
+    make(0, 8);
+    if (!is_bound()) /* nothing would stop it */
+      assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_CANCEL, SQCQ_FOREVER));
+    start_producers(threads, &reads);
+    turns_by_another_thread(round);
+    do {
+      error = sqcq_engine_run(rig.engine); /* nobody stops it but the other's end */
+      taken += take_some();
+    } while (error == -EOWNERDEAD);
+    assert_ok(error);
+    for (int i = 0; i < PRODUCERS; i++)
+      assert_int_equal(pthread_join(threads[i], NULL), 0);
+    taken += take_some();
+    assert_int_equal(taken, atomic_load(&accepted));
+    end();
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -265,6 +375,8 @@ int main(void)
       cmocka_unit_test(next_thread_of_an_unbound_ring_goes_on),
       cmocka_unit_test(io_thread_that_lives_is_not_replaced),
       cmocka_unit_test(thread_with_the_number_of_another_is_not_it),
+      cmocka_unit_test(io_threads_come_and_go_while_producers_go_on),
+      cmocka_unit_test(end_of_a_bound_ring_loses_nothing_of_those_who_go_on),
   };
 
   require_io_uring();
