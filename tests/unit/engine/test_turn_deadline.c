@@ -241,7 +241,13 @@ static void wait_ends_in_time_for_a_deadline_however_it_waits(void **state)
     ask_by(&rig, rig.silent, 2, deadline + 1000 * 3600 * RIG_MS);
     assert_int_equal(sqcq_engine_wait(rig.engine, SQCQ_FOREVER), 1);
     assert_true(sqcq__now() >= deadline);
-    rig_expect(&rig, 1, i < 3 ? -EINTR : -ECANCELED, DEADLINE);
+    struct sqcq_completion done;
+    assert_true(rig_take_from(&rig, rig.channel, &done));
+    assert_int_equal(done.user_data, 1);
+    assert_true((done.flags & DEADLINE) != 0);
+    /* On a machine that is busy its time may have come before its turn. */
+    bool late = (done.flags & SQCQ_COMPLETION_UNSUBMITTED) != 0;
+    assert_int_equal(done.result, i < 3 && !late ? -EINTR : -ECANCELED);
     rig_end(&rig);
   }
 }
