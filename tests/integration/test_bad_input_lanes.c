@@ -181,7 +181,7 @@ static void expect_abort(void (*function)(void))
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)sigaction(SIGABRT, &end, NULL);
     (void)freopen("/dev/null", "w", stderr);
-    (void)setup(NULL); /* the parent's engine is none of its business */
+    (void)setup(NULL); /* an engine of its own: the parent's is none of its business */
     function();
     _exit(0);
   }
@@ -228,7 +228,7 @@ int main(void)
       CASE(lane_open_over_the_limit_is_refused),
       CASE(lane_open_of_an_engine_without_own_lanes_is_refused),
       CASE(lane_request_with_a_bad_read_is_refused_as_by_sqcq_request),
-      CASE(two_threads_at_once_in_a_lane_are_an_assertion),
+      cmocka_unit_test(two_threads_at_once_in_a_lane_are_an_assertion),
   };
 
   require_io_uring();

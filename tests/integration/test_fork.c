@@ -149,6 +149,9 @@ static void child_makes_its_own_engine(void **state)
 {
   int status;
 
+#ifdef SQCQ__ASAN
+  skip(); /* it would find the parent's buffers, which it has not, poisoned in its own new memory */
+#endif
   make();
   pid_t child = fork();
   assert_true(child >= 0);
