@@ -753,8 +753,8 @@ SQCQ_EXPORT SQCQ_MUST_USE int sqcq_lane_request_many(struct sqcq_engine *engine,
  * short read is continued with a new one: its buffers from the one where the bytes ended, and
  * buffer_offset where in it. Ask before one of them is released or requested again.
  * Thread:   the completion's owner.   Blocks: never.   Syscalls: none.
- * Returns:  how many there are (1 without SQCQ_COMPLETION_VECTOR, 0 with _ADVICE); more than max:
- *           ask again with more room; buffers may be NULL with max 0
+ * Returns:  how many there are (1 without SQCQ_COMPLETION_VECTOR, 0 with _ADVICE or _REPORT); more
+ *           than max: ask again with more room; buffers may be NULL with max 0
  *           -ESTALE      one has been released
  *           -EBUSY       one is in flight again
  *           -EINVAL      NULL, or another engine's completion

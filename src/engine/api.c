@@ -256,7 +256,7 @@ int sqcq_completion_buffers(struct sqcq_engine *engine, const struct sqcq_comple
     return -EINVAL;
   if (sqcq__forked(engine))
     return -EPERM;
-  if ((completion->flags & SQCQ_COMPLETION_ADVICE) != 0)
+  if ((completion->flags & (SQCQ_COMPLETION_ADVICE | SQCQ_COMPLETION_REPORT)) != 0)
     return 0;
   if ((completion->flags & SQCQ_COMPLETION_VECTOR) != 0)
     return sqcq__vector_list(&engine->buffers, completion->buffer.id, buffers, max);

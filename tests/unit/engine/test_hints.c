@@ -304,6 +304,21 @@ static void completion_buffers_that_moved_on_are_refused(void **state)
   rig_end(&rig);
 }
 
+static void report_of_a_cancel_has_no_buffers(void **state)
+{
+  struct sqcq_cancel_target cancel = {.what = SQCQ_CANCEL_ALL, .flags = SQCQ_CANCEL_REPORT};
+  sqcq_buffer listed = {.id = 5};
+
+  start("6.18", COUNT, 0);
+  cancel.report = rig.channel;
+  assert_ok(sqcq_cancel(rig.engine, &cancel));
+  struct sqcq_completion completion = take();
+  assert_int_equal(completion.flags, SQCQ_COMPLETION_REPORT);
+  assert_int_equal(sqcq_completion_buffers(rig.engine, &completion, &listed, 1), 0);
+  assert_int_equal(listed.id, 5);
+  rig_end(&rig);
+}
+
 /* ------------------------------------------------------------------------- */
 /* Hints and advice                                                          */
 /* ------------------------------------------------------------------------- */
@@ -546,6 +561,7 @@ int main(void)
       cmocka_unit_test(vector_read_refused_leaves_every_buffer_owned),
       cmocka_unit_test(vector_read_of_an_engine_without_is_refused),
       cmocka_unit_test(completion_buffers_that_moved_on_are_refused),
+      cmocka_unit_test(report_of_a_cancel_has_no_buffers),
       cmocka_unit_test(hints_arrive_in_the_sqe),
       cmocka_unit_test(hints_that_make_no_sense_are_refused),
       cmocka_unit_test(hints_that_the_kernel_lacks_are_refused),
