@@ -357,11 +357,11 @@ struct sqcq_stats {
   uint64_t refused_no_buffers; /* -ENOBUFS of sqcq_buffer_acquire() */
   uint64_t submitted;          /* reads handed to the kernel */
   uint64_t completed;          /* completions put into channels, without reports of cancels */
-  uint64_t unsubmitted;        /* of these, -ECANCELED without having reached the kernel */
-  uint64_t failed;             /* of these, with a negative result */
+  uint64_t unsubmitted;        /* of these, with SQCQ_COMPLETION_UNSUBMITTED */
+  uint64_t failed;             /* answered by the kernel with an error; unsubmitted are not */
   uint64_t bytes;              /* read */
   uint64_t turns;
-  uint64_t turns_idle;       /* with nothing to do */
+  uint64_t turns_idle;       /* of these, without a completion to deliver */
   uint64_t enters;           /* io_uring_enter calls of the I/O thread */
   uint64_t sleeps;           /* times the I/O thread announced itself asleep */
   uint64_t io_wakes;         /* eventfd writes to wake it */

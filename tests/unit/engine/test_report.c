@@ -60,6 +60,29 @@ static void stats_have_high_water_marks_and_batches(void **state)
   end(&rig);
 }
 
+/* A turn that only submits has delivered nothing; and who never reaches the kernel has not failed
+ * there. */
+static void stats_of_idle_turns_and_failed_reads_are_what_the_header_says(void **state)
+{
+  struct rig rig;
+  struct sqcq_cancel_target cancel = {.what = SQCQ_CANCEL_ALL};
+
+  start_with(&rig, 0);
+  (void)rig_turns(&rig, 1);
+  uint64_t idle = rig_stats(&rig).turns_idle;
+  rig_ask_silent(&rig, 1);
+  assert_int_equal(rig_turns(&rig, 1), 0);
+  assert_int_equal(rig_stats(&rig).submitted, 1);
+  assert_int_equal(rig_stats(&rig).turns_idle, idle + 1);
+  rig_ask_silent(&rig, 2);
+  assert_ok(sqcq_cancel(rig.engine, &cancel));
+  assert_int_equal(rig_turns(&rig, 3), 2);
+  assert_int_equal(rig_stats(&rig).completed, 2);
+  assert_int_equal(rig_stats(&rig).unsubmitted, 1);
+  assert_int_equal(rig_stats(&rig).failed, 1); /* the one that was in the kernel */
+  end(&rig);
+}
+
 static void channel_stats_say_where_its_requests_are(void **state)
 {
   struct rig rig;
@@ -182,6 +205,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(stats_have_high_water_marks_and_batches),
+      cmocka_unit_test(stats_of_idle_turns_and_failed_reads_are_what_the_header_says),
       cmocka_unit_test(channel_stats_say_where_its_requests_are),
       cmocka_unit_test(channel_stats_of_no_channel_are_refused),
       cmocka_unit_test(histograms_count_each_request_once_a_stage),
