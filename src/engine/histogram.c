@@ -54,6 +54,14 @@ void sqcq__histogram_read(const struct sqcq__histogram *histogram, struct sqcq_h
   }
   out->sum_ns = sqcq__load_relaxed(&histogram->sum_ns);
   out->max_ns = sqcq__load_relaxed(&histogram->max_ns);
+  /* One that has come into its bucket may not have raised the longest yet. */
+  for (uint32_t i = SQCQ_HISTOGRAM_BUCKETS; i-- > 0;) {
+    if (out->buckets[i] == 0)
+      continue;
+    if (out->max_ns < sqcq_histogram_bound(i))
+      out->max_ns = sqcq_histogram_bound(i);
+    break;
+  }
 }
 
 uint64_t sqcq_histogram_quantile(const struct sqcq_histogram *histogram, uint32_t per_million)

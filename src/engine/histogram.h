@@ -31,7 +31,7 @@ uint32_t sqcq__histogram_bucket(uint64_t ns);
 void sqcq__histogram_add(struct sqcq__histogram *histogram, int64_t ns);
 void sqcq__histogram_add_shared(struct sqcq__histogram *histogram, int64_t ns);
 
-/* A copy, in which count is the sum of the buckets. */
+/* A copy, in which count is the sum of the buckets, and the longest is in the last one or beyond. */
 void sqcq__histogram_read(const struct sqcq__histogram *histogram, struct sqcq_histogram *out);
 
 #endif

@@ -105,6 +105,20 @@ static void quantile_in_the_last_bucket_is_the_longest(void **state)
   assert_int_equal(sqcq_histogram_quantile(&out, 500000), INT64_MAX);
 }
 
+/* A reader may come between a writer's steps: the longest is at least what the buckets say. */
+static void read_between_two_steps_of_a_writer_has_no_time_beyond_the_longest(void **state)
+{
+  static struct sqcq__histogram histogram;
+  struct sqcq_histogram out;
+  uint32_t bucket = sqcq__histogram_bucket(1000);
+
+  sqcq__count(&histogram.buckets[bucket], 1);
+  sqcq__histogram_read(&histogram, &out);
+  assert_int_equal(out.count, 1);
+  assert_int_equal(out.max_ns, sqcq_histogram_bound(bucket));
+  assert_int_equal(sqcq_histogram_quantile(&out, 500000), sqcq_histogram_bound(bucket));
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -115,6 +129,7 @@ int main(void)
       cmocka_unit_test(quantile_is_the_end_of_its_bucket_and_no_more_than_the_longest),
       cmocka_unit_test(quantile_of_nothing_is_zero),
       cmocka_unit_test(quantile_in_the_last_bucket_is_the_longest),
+      cmocka_unit_test(read_between_two_steps_of_a_writer_has_no_time_beyond_the_longest),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
