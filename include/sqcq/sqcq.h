@@ -146,7 +146,8 @@ enum sqcq_remove_mode {
 
 /* sqcq_completion.flags: who ended a request that was ended. The result beside it is the
  * kernel's own (-ECANCELED, on a genuine 5.10 -EINTR), or, with UNSUBMITTED, -ECANCELED for one
- * that never reached the kernel. A read that was faster than its cancel has its bytes, no flag. */
+ * that never reached the kernel. Where several wanted to end it, more than one of their flags may be
+ * there. A read that was faster than its cancel has its bytes, no flag. */
 #define SQCQ_COMPLETION_UNSUBMITTED (1u << 0)  /* never reached the kernel */
 #define SQCQ_COMPLETION_STOPPED (1u << 1)      /* by sqcq_engine_stop() */
 #define SQCQ_COMPLETION_FILE_REMOVED (1u << 2) /* by sqcq_file_remove() */
@@ -314,7 +315,9 @@ struct sqcq_read {
   uint16_t ioprio;
   uint16_t buffer_count; /* SQCQ_READ_VECTOR: 1 (a plain read) to vectors_max; else 0 */
   uint64_t deadline_ns;  /* CLOCK_MONOTONIC, nanoseconds, to INT64_MAX: ended then with
-                            SQCQ_COMPLETION_DEADLINE, if it has not completed. 0: none */
+                            SQCQ_COMPLETION_DEADLINE, if it has not completed; never before, and
+                            by the next turn, for which sqcq_engine_wait(), _run() and an armed
+                            event loop wake up. 0: none */
 };
 
 /* Which requests to cancel, and whom to tell. Copied by sqcq_cancel(). Fields that `what` and
@@ -443,8 +446,9 @@ SQCQ_EXPORT void sqcq_engine_config_init(struct sqcq_engine_config *config);
  * may be NULL.
  * Thread:   any.
  * Blocks:   never.   Syscalls: io_uring_setup (again with fewer flags where the kernel
- *           refuses some), io_uring_register, eventfd2, mmap, getrlimit; preadv2 of another
- *           eventfd and close, to try a flag; where it fails it reads
+ *           refuses some), io_uring_register, eventfd2, pipe2, close, mmap, madvise, getrlimit, and
+ *           malloc's; preadv2 of another eventfd, to try a flag; those of
+ *           sqcq_engine_config_init(); where it fails it reads
  *           /proc/sys/kernel/io_uring_disabled.
  * Owns:     *engine is yours until sqcq_engine_destroy().
  * Returns:  0
@@ -875,8 +879,8 @@ SQCQ_EXPORT int sqcq_request_unnotify(struct sqcq_engine *engine, sqcq_notice no
  * Syscalls: io_uring_enter, where there is something to submit or the kernel has completions;
  *           futex(WAKE), or write(eventfd) for a consumer that is armed, once for all channels whose
  *           consumers sleep and once more for each that still does on the next turn (see
- *           sqcq_channel_wait()); on the first turn io_uring_register; for a file that is new, busy or
- *           removed io_uring_register or close; read(eventfd) after sqcq_engine_arm().
+ *           sqcq_channel_wait()); on the first and the last turn io_uring_register; for a file that is
+ *           new, busy or removed io_uring_register or close; read(eventfd) after sqcq_engine_arm().
  * Returns:  completions delivered, 0 or more
  *           -EPERM       another thread is this engine's I/O thread
  *           -EOWNERDEAD  another one was, has ended before the engine's stop had finished, and took
