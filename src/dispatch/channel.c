@@ -24,9 +24,12 @@ int sqcq__channel_fit(struct sqcq__channel *channel, uint32_t capacity)
     ring->slots = slots;
     ring->older = channel->rings;
     channel->rings = ring;
-    channel->ring_size = size;
     channel->slots = slots;
-    sqcq__spsc_init(&channel->ring, size);
+    if (channel->ring_size == 0)
+      sqcq__spsc_init(&channel->ring, size);
+    else /* it is empty: indexes and high-water mark go on, under the eyes of whoever asks for them */
+      channel->ring.mask = size - 1;
+    channel->ring_size = size;
   }
   return 0;
 }

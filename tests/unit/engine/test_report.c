@@ -108,6 +108,32 @@ static void channel_stats_say_where_its_requests_are(void **state)
   end(&rig);
 }
 
+/* The place's ring is made larger for it. */
+static void high_water_of_a_place_outlives_its_channel(void **state)
+{
+  struct rig rig;
+  uint64_t seen = 0;
+
+  start_with(&rig, 0);
+  for (uint64_t i = 0; i < 5; i++)
+    rig_ask(&rig, i);
+  (void)rig_turns(&rig, 20);
+  assert_int_equal(rig_take_all(&rig, rig.channel, &seen), 5);
+  assert_ok(sqcq_channel_destroy(rig.engine, rig.channel));
+  (void)rig_turns(&rig, 3);
+  rig.channel = rig_channel(&rig, 64, 0, 0);
+  assert_int_equal(rig_stats(&rig).channel_high_water, 5);
+  assert_int_equal(channel_stats(&rig).high_water, 5);
+  assert_int_equal(channel_stats(&rig).unread, 0);
+  for (uint64_t i = 8; i < 48; i++)
+    rig_ask(&rig, i);
+  (void)rig_turns(&rig, 60);
+  assert_int_equal(channel_stats(&rig).unread, 40);
+  assert_int_equal(rig_take_all(&rig, rig.channel, &seen), 40);
+  assert_int_equal(channel_stats(&rig).high_water, 40);
+  end(&rig);
+}
+
 static void channel_stats_of_no_channel_are_refused(void **state)
 {
   struct rig rig;
@@ -207,6 +233,7 @@ int main(void)
       cmocka_unit_test(stats_have_high_water_marks_and_batches),
       cmocka_unit_test(stats_of_idle_turns_and_failed_reads_are_what_the_header_says),
       cmocka_unit_test(channel_stats_say_where_its_requests_are),
+      cmocka_unit_test(high_water_of_a_place_outlives_its_channel),
       cmocka_unit_test(channel_stats_of_no_channel_are_refused),
       cmocka_unit_test(histograms_count_each_request_once_a_stage),
       cmocka_unit_test(histograms_that_were_not_asked_for_are_refused),
