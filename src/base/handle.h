@@ -11,6 +11,7 @@
 #ifndef SQCQ_BASE_HANDLE_H
 #define SQCQ_BASE_HANDLE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,6 +43,14 @@ static inline uint32_t sqcq__handle_tag(uint64_t handle)
 static inline uint64_t sqcq__handle_retag(uint64_t handle, uint32_t tag)
 {
   return (handle & ~(uint64_t)SQCQ__TAG_MASK) | tag;
+}
+
+/* Whether a handle is one of these, current or not: 0; `none` where it is {0}; or -EINVAL. */
+static inline int sqcq__handle_check(uint64_t handle, uint32_t tag, uint32_t count, int none)
+{
+  if (sqcq__handle_tag(handle) == tag && sqcq__handle_index(handle) < count)
+    return 0;
+  return handle == 0 ? none : -EINVAL;
 }
 
 static inline uint64_t sqcq__word(uint32_t generation, uint32_t state)

@@ -20,9 +20,6 @@
 /* So many reads share one claim and one step on each credit word. */
 #define CHUNK 32u
 
-/* Shared by both kinds of lanes, and a call less for each chunk all the same. */
-#define IN_PLACE static inline __attribute__((always_inline))
-
 /* The credits of one channel within a chunk. */
 struct credits {
   uint64_t channel;
@@ -41,12 +38,21 @@ struct chunk {
   uint8_t credits_of[CHUNK]; /* by read */
 };
 
-static int check_channel(const struct sqcq_engine *engine, uint64_t handle)
+/* What plain reads have none of: flags, a priority, several buffers, a deadline. */
+static bool is_special(const struct sqcq_read *read)
 {
-  if (sqcq__handle_tag(handle) == engine->tag &&
-      sqcq__handle_index(handle) < engine->config.user.channels_max)
-    return 0;
-  return handle == 0 ? -EPIPE : -EINVAL;
+  return (read->flags | read->ioprio | read->buffer_count | read->deadline_ns) != 0;
+}
+
+static __attribute__((noinline)) int check_special(const struct sqcq_engine *engine,
+                                                   const struct sqcq_read *read)
+{
+  if (read->deadline_ns > INT64_MAX)
+    return -EINVAL;
+  int error = sqcq__hints_check(engine, read);
+  if (error == 0 && read->deadline_ns != 0 && (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0)
+    error = -EOPNOTSUPP; /* once in the kernel it could not be ended */
+  return error;
 }
 
 static int check_read(const struct sqcq_engine *engine, const struct sqcq_read *read)
@@ -54,18 +60,16 @@ static int check_read(const struct sqcq_engine *engine, const struct sqcq_read *
   int error = 0;
 
   if ((read->length == 0 && (read->flags & SQCQ__READ_ADVICE) == 0) ||
-      read->length > SQCQ_LENGTH_MAX || read->deadline_ns > INT64_MAX ||
+      read->length > SQCQ_LENGTH_MAX ||
       (read->offset > INT64_MAX && read->offset != SQCQ_OFFSET_CURRENT))
     return -EINVAL;
-  if ((read->flags | read->ioprio | read->buffer_count) != 0)
-    error = sqcq__hints_check(engine, read);
-  if (error == 0 && read->deadline_ns != 0 && (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0)
-    error = -EOPNOTSUPP; /* once in the kernel it could not be ended */
+  if (sqcq__unlikely(is_special(read)))
+    error = check_special(engine, read);
   if (error == 0)
-    error = check_channel(engine, read->channel.id);
+    error = sqcq__channel_check(engine, read->channel.id);
   if (error == 0)
     error = sqcq__files_check(&engine->files, read->file.id);
-  if (error == 0 && (read->flags & SQCQ__READ_BUFFERS) != 0)
+  if (error == 0 && sqcq__unlikely((read->flags & SQCQ__READ_BUFFERS) != 0))
     return (read->flags & SQCQ_READ_VECTOR) != 0 ? sqcq__vector_check(&engine->buffers, read) : 0;
   if (error == 0)
     error = sqcq__buffer_check(&engine->buffers, read->buffer.id);
@@ -179,8 +183,8 @@ static int put(struct sqcq_engine *engine, const struct chunk *chunk, const stru
 
 /* As many of the chunk as this lane, the credits and the buffers take, from *done on. 0 where the
  * lane is full or all are in, else the error of the read at *done. */
-IN_PLACE int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqcq__lane *lane,
-                       uint32_t *done)
+static int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqcq__lane *lane,
+                     uint32_t *done)
 {
   for (; *done < chunk->count; ++*done) {
     struct credits *credits = &chunk->credits[chunk->credits_of[*done]];
@@ -201,7 +205,7 @@ IN_PLACE int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct s
 }
 
 /* Check the reads and take their credits. What is left of the chunk: fewer where *error says why. */
-IN_PLACE uint32_t prepare(struct sqcq_engine *engine, struct chunk *chunk, int *error)
+static uint32_t prepare(struct sqcq_engine *engine, struct chunk *chunk, int *error)
 {
   int checked = 0;
 
@@ -219,15 +223,17 @@ IN_PLACE uint32_t prepare(struct sqcq_engine *engine, struct chunk *chunk, int *
   return chunk->count;
 }
 
-/* Returns how many of the first reads are accepted; fewer than count: *error says why. */
-static uint32_t accept_chunk(struct sqcq_engine *engine, struct chunk *chunk, int *error)
+/* Into the producer's own lane, or where that is NULL into shared ones. Returns how many of the first
+ * reads are accepted; fewer than count: *error says why. */
+static uint32_t accept_chunk(struct sqcq_engine *engine, struct chunk *chunk,
+                             struct sqcq__own_lane *own, int *error)
 {
   uint32_t done = 0, tried = 0;
 
   if (prepare(engine, chunk, error) == 0)
     return 0;
   while (done < chunk->count) {
-    struct sqcq__lane *lane = sqcq__lanes_claim(&engine->lanes, &tried);
+    struct sqcq__lane *lane = own != NULL ? &own->lane : sqcq__lanes_claim(&engine->lanes, &tried);
     uint32_t before = done;
 
     if (lane == NULL) {
@@ -235,10 +241,16 @@ static uint32_t accept_chunk(struct sqcq_engine *engine, struct chunk *chunk, in
       break;
     }
     int refused = fill_lane(engine, chunk, lane, &done);
-    if (done > before)
+    if (own == NULL && done > before) {
       sqcq__lanes_publish(&engine->lanes, lane);
-    else
+    } else if (own == NULL) {
       sqcq__lane_unclaim(lane);
+    } else {
+      if (done > before)
+        sqcq__own_publish(&engine->own, own);
+      if (refused == 0 && done < chunk->count)
+        refused = -EAGAIN; /* there is no other lane to try */
+    }
     if (refused < 0) {
       *error = refused;
       break;
@@ -248,75 +260,42 @@ static uint32_t accept_chunk(struct sqcq_engine *engine, struct chunk *chunk, in
   return done;
 }
 
-/* Likewise, into the producer's own lane, where it is inside. */
-static uint32_t accept_own_chunk(struct sqcq_engine *engine, struct chunk *chunk,
-                                 struct sqcq__own_lane *lane, int *error)
-{
-  uint32_t done = 0;
-
-  if (prepare(engine, chunk, error) == 0)
-    return 0;
-  int refused = fill_lane(engine, chunk, &lane->lane, &done);
-  if (done > 0)
-    sqcq__own_publish(&engine->own, lane);
-  if (done < chunk->count)
-    *error = refused < 0 ? refused : -EAGAIN;
-  give_back_credits(engine, chunk);
-  return done;
-}
-
-/* The next of `left` reads. */
-static inline void begin_chunk(struct chunk *chunk, const struct sqcq_read *reads, uint32_t left)
-{
-  chunk->reads = reads;
-  chunk->count = left < CHUNK ? left : CHUNK;
-  chunk->channels = 0;
-}
-
-int sqcq__accept(struct sqcq_engine *engine, const struct sqcq_read *reads, uint32_t count)
+/* Returns how many were accepted, or the error of the first. */
+static int accept_all(struct sqcq_engine *engine, struct sqcq__own_lane *own,
+                      const struct sqcq_read *reads, uint32_t count)
 {
   uint32_t accepted = 0;
   int error = 0;
 
-  if (count > INT32_MAX)
-    count = INT32_MAX;
-  if (sqcq__control_stopping(&engine->control))
-    return -ESHUTDOWN;
   while (accepted < count && error == 0) {
     struct chunk chunk;
 
-    begin_chunk(&chunk, reads + accepted, count - accepted);
-    accepted += accept_chunk(engine, &chunk, &error);
+    chunk.reads = reads + accepted;
+    chunk.count = count - accepted < CHUNK ? count - accepted : CHUNK;
+    chunk.channels = 0;
+    accepted += accept_chunk(engine, &chunk, own, &error);
   }
-  if (accepted == 0)
-    return error;
-  sqcq__sleeper_wake(&engine->sleeper); /* pair(sleep) look: the work bits are set */
-  return (int)accepted;
+  return accepted > 0 ? (int)accepted : error;
 }
 
-int sqcq__accept_own(struct sqcq_engine *engine, uint64_t handle, const struct sqcq_read *reads,
-                     uint32_t count)
+int sqcq__accept(struct sqcq_engine *engine, const uint64_t *own_lane,
+                 const struct sqcq_read *reads, uint32_t count)
 {
-  struct sqcq__own_lane *lane;
-  uint32_t accepted = 0;
-  int error;
+  struct sqcq__own_lane *own = NULL;
 
   if (count > INT32_MAX)
     count = INT32_MAX;
   if (sqcq__control_stopping(&engine->control))
     return -ESHUTDOWN;
-  error = sqcq__own_enter(&engine->own, handle, &lane);
-  if (error < 0)
-    return error;
-  while (accepted < count && error == 0) {
-    struct chunk chunk;
-
-    begin_chunk(&chunk, reads + accepted, count - accepted);
-    accepted += accept_own_chunk(engine, &chunk, lane, &error);
+  if (own_lane != NULL) {
+    int error = sqcq__own_enter(&engine->own, *own_lane, &own);
+    if (error < 0)
+      return error;
   }
-  sqcq__own_leave(lane);
-  if (accepted == 0)
-    return error;
-  sqcq__sleeper_wake(&engine->sleeper); /* pair(sleep) look: the work bit is set */
-  return (int)accepted;
+  int accepted = accept_all(engine, own, reads, count);
+  if (own != NULL)
+    sqcq__own_leave(own);
+  if (accepted > 0)
+    sqcq__sleeper_wake(&engine->sleeper); /* pair(sleep) look: the work bits are set */
+  return accepted;
 }

@@ -73,12 +73,7 @@ static int check_channel(const struct sqcq_engine *engine, sqcq_channel channel)
     return -EINVAL;
   if (sqcq__forked(engine))
     return -EPERM;
-  if (channel.id == 0)
-    return -EPIPE;
-  return sqcq__handle_tag(channel.id) == engine->tag &&
-                 sqcq__handle_index(channel.id) < engine->config.user.channels_max
-             ? 0
-             : -EINVAL;
+  return sqcq__channel_check(engine, channel.id);
 }
 
 int sqcq_channel_destroy(struct sqcq_engine *engine, sqcq_channel channel)
@@ -280,7 +275,7 @@ int sqcq_request_many(struct sqcq_engine *engine, const struct sqcq_read *reads,
     return -EINVAL;
   if (sqcq__forked(engine))
     return -EPERM;
-  int accepted = reads == NULL || count == 0 ? -EINVAL : sqcq__accept(engine, reads, count);
+  int accepted = reads == NULL || count == 0 ? -EINVAL : sqcq__accept(engine, NULL, reads, count);
   if (accepted < 0)
     refused(engine, accepted);
   return accepted;

@@ -45,7 +45,7 @@ int sqcq_lane_request_many(struct sqcq_engine *engine, sqcq_lane lane,
   if (sqcq__forked(engine))
     return -EPERM;
   int accepted =
-      reads == NULL || count == 0 ? -EINVAL : sqcq__accept_own(engine, lane.id, reads, count);
+      reads == NULL || count == 0 ? -EINVAL : sqcq__accept(engine, &lane.id, reads, count);
   if (accepted < 0) {
     sqcq__stats_refused(&engine->stats, accepted);
     SQCQ_PROBE2(refuse, engine, accepted);

@@ -8,8 +8,6 @@
 /* What is waited for, as such: ours or not, whatever has become of it. */
 static int check_bound(const struct sqcq_engine *engine, unsigned bound, uint64_t id)
 {
-  uint32_t count;
-
   if (engine == NULL)
     return -EINVAL;
   if (sqcq__forked(engine))
@@ -18,24 +16,14 @@ static int check_bound(const struct sqcq_engine *engine, unsigned bound, uint64_
   case SQCQ_BOUND_LANES:
     return id == 0 ? 0 : -EINVAL;
   case SQCQ_BOUND_CHANNEL:
-    if (id == 0)
-      return -EPIPE;
-    count = engine->config.user.channels_max;
-    break;
+    return sqcq__channel_check(engine, id);
   case SQCQ_BOUND_POOL:
-    if (id == 0)
-      return -ESTALE;
-    count = engine->buffers.pool_max;
-    break;
+    return sqcq__handle_check(id, engine->tag, engine->buffers.pool_max, -ESTALE);
   case SQCQ_BOUND_LANE:
-    if (id == 0)
-      return -EBADFD;
-    count = engine->own.count;
-    break;
+    return sqcq__handle_check(id, engine->tag, engine->own.count, -EBADFD);
   default:
     return -EINVAL;
   }
-  return sqcq__handle_tag(id) == engine->tag && sqcq__handle_index(id) < count ? 0 : -EINVAL;
 }
 
 int sqcq_request_wait(struct sqcq_engine *engine, unsigned bound, uint64_t id, int64_t timeout_ns)

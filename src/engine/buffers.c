@@ -230,13 +230,11 @@ void sqcq__pool_abandon(struct sqcq__buffers *buffers, uint32_t index)
  * destroyed, which may still be refused. */
 static struct sqcq__pool *pool_of(const struct sqcq__buffers *buffers, uint64_t handle, int *error)
 {
-  uint32_t index = sqcq__handle_index(handle);
-
-  *error = handle == 0 ? -ESTALE : -EINVAL;
-  if (sqcq__handle_tag(handle) != buffers->tag || index >= buffers->pool_max)
+  *error = sqcq__handle_check(handle, buffers->tag, buffers->pool_max, -ESTALE);
+  if (*error < 0)
     return NULL;
   *error = -ESTALE;
-  struct sqcq__pool *pool = &buffers->pools[index];
+  struct sqcq__pool *pool = &buffers->pools[sqcq__handle_index(handle)];
   uint64_t word = sqcq__load_acquire(&pool->word); /* pair(pool) acquire */
   if (word == sqcq__word(sqcq__handle_generation(handle), SQCQ__POOL_CHANGING))
     *error = -EBUSY;

@@ -147,8 +147,9 @@ static inline unsigned char *sqcq__buffers_locate(const struct sqcq__buffers *bu
 /* Whether the caller may own this buffer: 0, -ESTALE, -EBUSY (in flight) or -EINVAL. */
 static inline int sqcq__buffer_check(const struct sqcq__buffers *buffers, uint64_t handle)
 {
-  if (sqcq__handle_tag(handle) != buffers->tag || sqcq__handle_index(handle) >= buffers->buffer_max)
-    return handle == 0 ? -ESTALE : -EINVAL;
+  int error = sqcq__handle_check(handle, buffers->tag, buffers->buffer_max, -ESTALE);
+  if (error < 0)
+    return error;
   /* pair(buffer) acquire: size and memory belong to this generation. */
   uint64_t word = sqcq__load_acquire(&sqcq__buffer_at(buffers, handle)->word);
   if (sqcq__word_generation(word) != sqcq__handle_generation(handle) ||

@@ -52,16 +52,6 @@ bool sqcq__cancels_close(struct sqcq__cancels *cancels)
 /* sqcq_cancel()                                                             */
 /* ------------------------------------------------------------------------- */
 
-static int check_channel(const struct sqcq_engine *engine, sqcq_channel channel)
-{
-  if (channel.id == 0)
-    return -EPIPE;
-  return sqcq__handle_tag(channel.id) == engine->tag &&
-                 sqcq__handle_index(channel.id) < engine->config.user.channels_max
-             ? 0
-             : -EINVAL;
-}
-
 /* A field that says nothing must be 0: a caller who has set it meant something else. */
 static int check_fields(const struct sqcq_cancel_target *cancel)
 {
@@ -97,11 +87,11 @@ static int check(const struct sqcq_engine *engine, const struct sqcq_cancel_targ
   if (error == 0 && (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0)
     return -EOPNOTSUPP;
   if (error == 0 && (cancel->flags & SQCQ_CANCEL_REPORT) != 0)
-    error = check_channel(engine, cancel->report);
+    error = sqcq__channel_check(engine, cancel->report.id);
   if (error == 0 && cancel->what == SQCQ_CANCEL_FILE)
     error = sqcq__files_check(&engine->files, cancel->file.id);
   if (error == 0 && cancel->what != SQCQ_CANCEL_ALL && cancel->what != SQCQ_CANCEL_FILE) {
-    error = check_channel(engine, cancel->channel);
+    error = sqcq__channel_check(engine, cancel->channel.id);
     if (error == 0)
       error = check_alive(engine, cancel->channel);
   }

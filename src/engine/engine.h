@@ -111,6 +111,12 @@ struct sqcq_engine {
   struct sqcq__iothread iothread;
 };
 
+/* Any: a channel's handle as such, whatever has become of the channel: 0, -EPIPE: none, or -EINVAL. */
+static inline int sqcq__channel_check(const struct sqcq_engine *engine, uint64_t handle)
+{
+  return sqcq__handle_check(handle, engine->tag, engine->config.user.channels_max, -EPIPE);
+}
+
 /* C: the open or closing channel that a handle means, or NULL where it is stale. It stays that
  * channel until leave. */
 struct sqcq__channel *sqcq__channel_enter(struct sqcq_engine *engine, uint64_t handle);
@@ -132,10 +138,9 @@ void sqcq__channel_recycle(struct sqcq_engine *engine, struct sqcq__channel *cha
 
 int sqcq__cancel(struct sqcq_engine *engine, const struct sqcq_cancel_target *cancel);
 
-int sqcq__accept(struct sqcq_engine *engine, const struct sqcq_read *reads, uint32_t count);
-/* Likewise, through an own lane. */
-int sqcq__accept_own(struct sqcq_engine *engine, uint64_t lane, const struct sqcq_read *reads,
-                     uint32_t count);
+/* own_lane: the handle of the producer's own lane, or NULL: shared ones. */
+int sqcq__accept(struct sqcq_engine *engine, const uint64_t *own_lane,
+                 const struct sqcq_read *reads, uint32_t count);
 
 int sqcq__consume(struct sqcq_engine *engine, uint64_t channel, struct sqcq_completion *out,
                   uint32_t max);

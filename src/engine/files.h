@@ -81,12 +81,11 @@ int sqcq__files_remove(struct sqcq__files *files, uint64_t handle, uint32_t mode
 /* P: early advice whether a handle is good: 0, -EBADF or -EINVAL. */
 static inline int sqcq__files_check(const struct sqcq__files *files, uint64_t handle)
 {
-  uint32_t index = sqcq__handle_index(handle);
-
-  if (sqcq__handle_tag(handle) != files->tag || index >= files->count)
-    return handle == 0 ? -EBADF : -EINVAL;
+  int error = sqcq__handle_check(handle, files->tag, files->count, -EBADF);
+  if (error < 0)
+    return error;
   /* pair(file) acquire */
-  return sqcq__load_acquire(&files->files[index].word) ==
+  return sqcq__load_acquire(&files->files[sqcq__handle_index(handle)].word) ==
                  sqcq__word(sqcq__handle_generation(handle), SQCQ__FILE_OPEN)
              ? 0
              : -EBADF;

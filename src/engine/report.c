@@ -89,13 +89,11 @@ int sqcq_channel_stats(const struct sqcq_engine *engine, sqcq_channel channel,
     return -EINVAL;
   if (sqcq__forked(engine))
     return -EPERM;
-  if (channel.id == 0)
-    return -EPIPE;
-  uint32_t index = sqcq__handle_index(channel.id);
-  if (sqcq__handle_tag(channel.id) != engine->tag || index >= engine->config.user.channels_max)
-    return -EINVAL;
+  int error = sqcq__channel_check(engine, channel.id);
+  if (error < 0)
+    return error;
 
-  const struct sqcq__channel *from = &engine->channels[index];
+  const struct sqcq__channel *from = &engine->channels[sqcq__handle_index(channel.id)];
   struct sqcq_channel_counters now = {
       .capacity = sqcq__load_relaxed(&from->credit.capacity),
       .unread = sqcq__channel_unread(from),

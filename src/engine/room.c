@@ -281,11 +281,11 @@ int sqcq__room_notify(struct sqcq_engine *engine, unsigned bound, uint64_t id, i
 
 int sqcq__room_unnotify(struct sqcq_engine *engine, uint64_t handle)
 {
-  uint32_t index = sqcq__handle_index(handle);
+  int error = sqcq__handle_check(handle, engine->tag, engine->rooms.count, -ESTALE);
 
-  if (handle == 0)
-    return -ESTALE;
-  if (sqcq__handle_tag(handle) != engine->tag || index >= engine->rooms.count)
-    return -EINVAL;
-  return sqcq__notice_disarm(&engine->rooms, index, sqcq__handle_generation(handle)) ? 0 : -ESTALE;
+  if (error < 0)
+    return error;
+  bool taken = sqcq__notice_disarm(&engine->rooms, sqcq__handle_index(handle),
+                                   sqcq__handle_generation(handle));
+  return taken ? 0 : -ESTALE;
 }

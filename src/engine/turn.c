@@ -25,33 +25,53 @@
 /* A file goes into the kernel's table at this read: before, the update costs more than it saves. */
 #define INSTALL_AT_READS 16u
 
-void sqcq__turn_answer(struct sqcq_engine *engine, const struct sqcq__slot *slot, int32_t result,
-                       uint32_t flags)
+static inline void deliver(struct sqcq_engine *engine, const struct sqcq__slot *slot,
+                           int32_t result, uint32_t flags, uint64_t buffer)
 {
   const struct sqcq__request *request = &slot->request;
-  if (request->deadline_ns != 0) /* in a line that the answer reads anyway */
-    sqcq__timers_remove(&engine->io.timers, sqcq__requests_index(&engine->io.requests, slot));
   struct sqcq_completion completion = {
       .user_data = request->user_data,
       .result = result,
       .flags = flags,
       .offset = request->offset,
       .file = {sqcq__handle_retag(request->file, engine->tag)},
-      .buffer = {sqcq__handle_retag(request->buffer, engine->tag)},
+      .buffer = {buffer},
       .data = slot->data,
       .length = request->length,
       .buffer_offset = request->buffer_offset,
       .reserved = (uint64_t)engine->io.now, /* until it is taken */
   };
 
-  if (request->op == SQCQ__REQUEST_VECTOR) {
-    completion.flags |= SQCQ_COMPLETION_VECTOR;
-  } else if (request->op == SQCQ__REQUEST_ADVICE) {
-    completion.flags |= SQCQ_COMPLETION_ADVICE;
-    completion.buffer.id = 0;
-    completion.data = NULL;
-  }
   sqcq__router_push(&engine->io.router, sqcq__request_channel(request), &completion);
+}
+
+/* One with a deadline, or that is no plain read. By itself, so that others do not pay for it. */
+static __attribute__((noinline)) void answer_special(struct sqcq_engine *engine,
+                                                     const struct sqcq__slot *slot, int32_t result,
+                                                     uint32_t flags)
+{
+  const struct sqcq__request *request = &slot->request;
+  bool advice = request->op == SQCQ__REQUEST_ADVICE;
+
+  if (request->deadline_ns != 0)
+    sqcq__timers_remove(&engine->io.timers, sqcq__requests_index(&engine->io.requests, slot));
+  if (request->op == SQCQ__REQUEST_VECTOR)
+    flags |= SQCQ_COMPLETION_VECTOR;
+  if (advice)
+    flags |= SQCQ_COMPLETION_ADVICE;
+  deliver(engine, slot, result, flags,
+          advice ? 0 : sqcq__handle_retag(request->buffer, engine->tag));
+}
+
+void sqcq__turn_answer(struct sqcq_engine *engine, const struct sqcq__slot *slot, int32_t result,
+                       uint32_t flags)
+{
+  const struct sqcq__request *request = &slot->request;
+
+  if (sqcq__unlikely(request->deadline_ns != 0 || request->op != SQCQ__REQUEST_READ))
+    answer_special(engine, slot, result, flags);
+  else
+    deliver(engine, slot, result, flags, sqcq__handle_retag(request->buffer, engine->tag));
 }
 
 /* A request out of a lane, in a slot that is not its own yet. */

@@ -72,12 +72,11 @@ int sqcq__own_close(struct sqcq__own *own, uint64_t handle);
 static inline int sqcq__own_find(const struct sqcq__own *own, uint64_t handle,
                                  struct sqcq__own_lane **lane)
 {
-  uint32_t index = sqcq__handle_index(handle);
+  int error = sqcq__handle_check(handle, own->tag, own->count, -EBADFD);
 
-  if (sqcq__handle_tag(handle) != own->tag || index >= own->count)
-    return handle == 0 ? -EBADFD : -EINVAL;
-  *lane = &own->lanes[index];
-  return 0;
+  if (error == 0)
+    *lane = &own->lanes[sqcq__handle_index(handle)];
+  return error;
 }
 
 /* Any: whether the handle is still that of the open lane. */
