@@ -322,7 +322,7 @@ int sqcq_engine_poll(struct sqcq_engine *engine)
   if (sqcq__forked(engine))
     return -EPERM;
   int error = sqcq__iothread_enter(engine, 0);
-  return error < 0 ? error : sqcq__turn(engine);
+  return error < 0 ? error : sqcq__iothread_done(engine, sqcq__turn(engine));
 }
 
 /* For poll(2): rounded up; negative: no limit. */
@@ -338,7 +338,7 @@ int sqcq_engine_wait(struct sqcq_engine *engine, int64_t timeout_ns)
   if (sqcq__forked(engine))
     return -EPERM;
   int error = sqcq__iothread_enter(engine, milliseconds(timeout_ns));
-  return error < 0 ? error : sqcq__turn_wait(engine, timeout_ns);
+  return error < 0 ? error : sqcq__iothread_done(engine, sqcq__turn_wait(engine, timeout_ns));
 }
 
 int sqcq_engine_fd(const struct sqcq_engine *engine)
@@ -359,7 +359,7 @@ int sqcq_engine_arm(struct sqcq_engine *engine)
   if (!sqcq__is_looped(engine))
     return -EOPNOTSUPP;
   int error = sqcq__iothread_enter(engine, 0);
-  return error < 0 ? error : sqcq__turn_arm(engine);
+  return error < 0 ? error : sqcq__iothread_done(engine, sqcq__turn_arm(engine));
 }
 
 int sqcq_engine_run(struct sqcq_engine *engine)
@@ -369,7 +369,11 @@ int sqcq_engine_run(struct sqcq_engine *engine)
   if (sqcq__forked(engine))
     return -EPERM;
   int error = sqcq__iothread_enter(engine, -1);
-  while (error >= 0 || error == -EINTR)
-    error = sqcq__turn_wait(engine, SQCQ_FOREVER);
+  if (error == 0) {
+    do
+      error = sqcq__turn_wait(engine, SQCQ_FOREVER);
+    while (error >= 0 || error == -EINTR);
+    (void)sqcq__iothread_done(engine, error);
+  }
   return error == -ESHUTDOWN ? 0 : error;
 }

@@ -215,6 +215,15 @@ static inline bool sqcq__published(struct sqcq_engine *engine)
          sqcq__control_posted(&engine->control);
 }
 
+/* I: a call that has made turns is over. Where the ring is lost the mutex is free from here on: whoever
+ * comes next brings the engine to its end. */
+static inline int sqcq__iothread_done(struct sqcq_engine *engine, int result)
+{
+  if (sqcq__unlikely(engine->iothread.lost != 0))
+    sqcq__iothread_leave(engine);
+  return result;
+}
+
 /* The time where anybody wants to know it, that is where there are histograms; else 0. */
 static inline int64_t sqcq__time(const struct sqcq_engine *engine)
 {

@@ -73,13 +73,17 @@ void sqcq__iothread_failed(struct sqcq_engine *engine, int error)
   }
 }
 
-/* Let the kernel go from the ring. What it has answered is taken first. */
-static void close_ring(struct sqcq_engine *engine)
+/* Let the kernel go from the ring, which the caller has bound or not. What it has answered is taken
+ * first. */
+static void close_ring(struct sqcq_engine *engine, bool bound)
 {
   if (engine->ring == NULL)
     return;
+  if (!bound)
+    sqcq__ring_abandon(engine->ring);
   sqcq__turn_reap(engine);
-  sqcq__ring_unbind(engine->ring); /* where it is ours: take_over() has abandoned another's */
+  if (bound)
+    sqcq__ring_unbind(engine->ring);
   sqcq__ring_destroy(engine->ring);
   engine->ring = NULL;
   /* There is no table any more. A descriptor whose close was on its way is closed, or leaked: its
@@ -91,11 +95,13 @@ static void close_ring(struct sqcq_engine *engine)
   }
 }
 
-/* Whether the kernel holds nothing of the ring any more. */
+/* Whether the kernel holds no read of the ring any more. */
 static bool is_buried(const struct sqcq_engine *engine, int wait_ms)
 {
   struct pollfd watch = {.fd = engine->iothread.tombstone};
 
+  if (engine->io.requests.flying_count == 0)
+    return true;
   return watch.fd >= 0 && poll(&watch, 1, wait_ms) == 1 && (watch.revents & POLLHUP) != 0;
 }
 
@@ -119,7 +125,7 @@ static void answer_all(struct sqcq_engine *engine)
 
 /* Every request gets its answer, and the engine is stopped, as soon as that can be: within wait_ms,
  * or in a later call. */
-static void end_lost(struct sqcq_engine *engine, int wait_ms)
+static void end_lost(struct sqcq_engine *engine, bool bound, int wait_ms)
 {
   struct sqcq__io *io = &engine->io;
 
@@ -134,7 +140,7 @@ static void end_lost(struct sqcq_engine *engine, int wait_ms)
   }
   io->router.pushed = 0;
   io->reports = 0;
-  close_ring(engine);
+  close_ring(engine, bound);
   if (is_buried(engine, wait_ms)) {
     sqcq__cancels_take(&engine->cancels);
     sqcq__turn_drain(engine);
@@ -147,7 +153,6 @@ static void end_lost(struct sqcq_engine *engine, int wait_ms)
   sqcq__router_publish(&io->router);
   if (sqcq__requests_unanswered(&io->requests) == 0 && sqcq__cancels_close(&engine->cancels)) {
     sqcq__store_release(&engine->phase, SQCQ__PHASE_STOPPED); /* pair(phase) release */
-    sqcq__iothread_leave(engine);
     sqcq__router_wake_all(&io->router);
   }
   sqcq__router_wake(&io->router);
@@ -214,26 +219,38 @@ static int enter_first(struct sqcq_engine *engine)
   return 0;
 }
 
-/* Take the place of an I/O thread that has ended: 0, or -EPERM: it has not. `keep`: go on with the
- * ring where that can be. */
-static int take_over(struct sqcq_engine *engine, bool keep)
+/* The place of an I/O thread that has ended, or whose ring is lost. 0: it is the caller's, who goes on
+ * with the ring, where `keep` says so and that can be; -EPERM: it is another's, who lives; or why the
+ * ring is lost, which has been seen to for wait_ms at the most; -ESHUTDOWN: and that is over. */
+static int take_over(struct sqcq_engine *engine, bool keep, int wait_ms)
 {
-  int error = pthread_mutex_trylock(&engine->iothread.held); /* pair(held) acquire: by pthread */
+  struct sqcq__iothread *thread = &engine->iothread;
+  uint64_t self = sqcq__thread_self();
+  bool mine = sqcq__load_relaxed(&engine->owner) == self; /* relaxed: whether it is us, we know */
+  int error = pthread_mutex_trylock(&thread->held);       /* pair(held) acquire: by pthread */
 
-  if (error == 0) /* it has made the last turn */
-    sqcq__iothread_leave(engine);
-  if (error != EOWNERDEAD)
+  if (error == EOWNERDEAD) {
+    (void)pthread_mutex_consistent(&thread->held);
+    sqcq__store_relaxed(&engine->owner, self); /* relaxed: read by ourselves */
+    if (thread->lost == 0 && keep &&
+        (engine->traits.setup_flags & IORING_SETUP_SINGLE_ISSUER) == 0) {
+      sqcq__ring_abandon(engine->ring);
+      thread->lost = bind(engine);
+      if (thread->lost == 0)
+        return 0;
+      mine = true; /* as far as bind() came */
+    } else if (thread->lost == 0) {
+      thread->lost = -EOWNERDEAD;
+    }
+  } else if (error != 0) {
     return -EPERM;
-  (void)pthread_mutex_consistent(&engine->iothread.held);
-  sqcq__store_relaxed(&engine->owner, sqcq__thread_self()); /* relaxed: read by ourselves */
-  if (engine->ring != NULL)
-    sqcq__ring_abandon(engine->ring);
-  bool bound = (engine->traits.setup_flags & IORING_SETUP_SINGLE_ISSUER) != 0;
-  if (bound || !keep || engine->iothread.lost != 0)
-    engine->iothread.lost = -EOWNERDEAD;
-  else if ((error = bind(engine)) < 0)
-    engine->iothread.lost = error;
-  return 0;
+  }
+  int lost = thread->lost;
+  bool over = sqcq__phase(engine) == SQCQ__PHASE_STOPPED;
+  if (lost != 0 && !over)
+    end_lost(engine, mine, wait_ms);
+  sqcq__iothread_leave(engine);
+  return lost == 0 ? -EPERM : over ? -ESHUTDOWN : lost;
 }
 
 int sqcq__iothread_enter(struct sqcq_engine *engine, int wait_ms)
@@ -244,27 +261,15 @@ int sqcq__iothread_enter(struct sqcq_engine *engine, int wait_ms)
     return enter_first(engine);
   if (phase == SQCQ__PHASE_REGISTERING)
     return -EBUSY;
-  if (sqcq__load_relaxed(&engine->owner) != sqcq__thread_self()) {
-    int error = take_over(engine, true);
-    if (error < 0)
-      return error;
-  }
+  if (sqcq__load_relaxed(&engine->owner) != sqcq__thread_self())
+    return take_over(engine, true, wait_ms);
   if (phase == SQCQ__PHASE_STOPPED)
     return -ESHUTDOWN;
-  int lost = engine->iothread.lost;
-  if (lost != 0)
-    end_lost(engine, wait_ms);
-  return lost;
+  return engine->iothread.lost == 0 ? 0 : take_over(engine, true, wait_ms);
 }
 
 void sqcq__iothread_end(struct sqcq_engine *engine)
 {
-  if (sqcq__phase(engine) != SQCQ__PHASE_RUNNING)
-    return;
-  if (sqcq__iothread_is_self(engine)) {
-    if (engine->iothread.lost != 0)
-      end_lost(engine, DESTROY_WAIT_MS);
-  } else if (take_over(engine, false) == 0) {
-    end_lost(engine, DESTROY_WAIT_MS);
-  }
+  if (sqcq__phase(engine) == SQCQ__PHASE_RUNNING)
+    (void)take_over(engine, false, DESTROY_WAIT_MS);
 }

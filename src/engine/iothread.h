@@ -2,9 +2,9 @@
  * Who the I/O thread is, and what becomes of the engine when it ends before its work does. Room: I,
  * but for sqcq__iothread_enter(), by which a thread becomes the I/O thread.
  *
- * The I/O thread holds a robust mutex from its first turn to its last. Others only ever try it, and
- * the kernel says whether the holder has ended: no cost a turn, and no guessing. The thread that
- * learns so is the I/O thread from then on.
+ * The I/O thread holds a robust mutex from its first turn to its last, or until its ring is lost.
+ * Others only ever try it, and the kernel says whether the holder has ended: no cost a turn, and no
+ * guessing. The thread that learns so is the I/O thread from then on.
  *
  * A ring that any thread may enter goes on with it. One that is bound to its thread (SINGLE_ISSUER)
  * is lost with that one: nobody can enter it, so nobody can have its reads cancelled or learn that
@@ -29,7 +29,9 @@ struct sqcq_engine;
 struct sqcq__iothread {
   pthread_mutex_t held; /* robust; pair(held) */
   int tombstone;        /* constant; the pipe's other end, -1: none */
-  int32_t lost;         /* I: why the ring is of no use any more, negative errno; 0 */
+  /* W: whoever holds the mutex; R: it, and the I/O thread. Why the ring is of no use any more, negative
+   * errno; 0. Once it is not, nobody holds the mutex for longer than a call. */
+  int32_t lost;
 };
 
 /* S: 0 or -errno. fini takes a zeroed one with tombstone -1. */

@@ -34,7 +34,7 @@ static bool look_again(struct sqcq_engine *engine)
 {
   struct io_uring_cqe *cqe;
 
-  return sqcq__published(engine) || sqcq__ring_wants_enter(engine->ring) ||
+  return sqcq__published(engine) || sqcq__ring_keeps_awake(engine->ring) ||
          sqcq__ring_peek(engine->ring, &cqe, 1) > 0;
 }
 

@@ -36,6 +36,7 @@ struct sqcq__ring {
   uint32_t setup_flags;
   bool ext_arg;               /* a timeout can be an argument of enter (5.11) */
   bool ring_fd;               /* registered */
+  bool inherited;             /* from a thread that has ended */
   uint8_t unregistered_flags; /* liburing's own, without that */
   uint32_t buffers;
   uint64_t token; /* written by every call: ThreadSanitizer sees two threads in one ring */
@@ -234,6 +235,7 @@ void sqcq__ring_unbind(struct sqcq__ring *ring)
 void sqcq__ring_abandon(struct sqcq__ring *ring)
 {
   ring->token++;
+  ring->inherited = true;
   if (!ring->ring_fd)
     return;
   /* As before the registration: liburing would else use, and give back at the end, whatever the
@@ -316,6 +318,11 @@ bool sqcq__ring_wants_enter(const struct sqcq__ring *ring)
   /* relaxed: a flag raised after this look is seen by the next one, or by a sleep. */
   return (IO_URING_READ_ONCE(*ring->uring.sq.kflags) &
           (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+bool sqcq__ring_keeps_awake(const struct sqcq__ring *ring)
+{
+  return !ring->inherited && sqcq__ring_wants_enter(ring);
 }
 
 /* Kernels before 5.11: submit, then sleep on the ring's descriptor. */

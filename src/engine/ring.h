@@ -105,8 +105,12 @@ struct io_uring_sqe *sqcq__ring_sqe(struct sqcq__ring *ring);
 /* Whether SQEs wait to be submitted. */
 bool sqcq__ring_has_unsubmitted(const struct sqcq__ring *ring);
 
-/* Whether the kernel says that an enter would bring completions (task work, overflow). */
+/* Whether the kernel says that an enter would bring completions (task work, overflow). A ring that
+ * has been abandoned may say so for ever, for work of the thread that has ended. */
 bool sqcq__ring_wants_enter(const struct sqcq__ring *ring);
+
+/* Whether it says so and can be believed: a reason not to sleep. An enter that waits brings them too. */
+bool sqcq__ring_keeps_awake(const struct sqcq__ring *ring);
 
 /* Submit what there is and, wait_nr > 0, wait until that many completions are there or timeout_ns
  * nanoseconds have passed (negative: no limit). 0; -ETIME: time passed; or -errno of the kernel.

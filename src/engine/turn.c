@@ -368,7 +368,7 @@ bool sqcq__turn_has_work(struct sqcq_engine *engine)
 
   return engine->io.hurry || sqcq__load_relaxed(&engine->lanes.work) != 0 ||
          sqcq__load_relaxed(&engine->own.work) != 0 ||
-         sqcq__load_relaxed(&engine->control.bits) != 0 || sqcq__ring_wants_enter(engine->ring) ||
+         sqcq__load_relaxed(&engine->control.bits) != 0 || sqcq__ring_keeps_awake(engine->ring) ||
          sqcq__ring_peek(engine->ring, &cqe, 1) > 0 || sqcq__ring_has_unsubmitted(engine->ring) ||
          (polls_device(engine) && engine->io.requests.flying_count > 0);
 }

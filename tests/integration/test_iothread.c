@@ -100,7 +100,8 @@ static uint32_t take(uint64_t *seen, uint32_t *flags)
     *flags |= done.flags;
     if (done.result >= 0) {
       assert_int_equal(done.flags, 0);
-      assert_true(stamp_matches(done.data, RIG_TAG, done.offset, (size_t)done.result));
+      if (done.file.id == rig.file.id)
+        assert_true(stamp_matches(done.data, RIG_TAG, done.offset, (size_t)done.result));
     } else {
       assert_int_equal(done.result, -ECANCELED);
     }
@@ -114,14 +115,23 @@ static uint32_t take(uint64_t *seen, uint32_t *flags)
   return count;
 }
 
-/* All is answered: what is written into the pipe goes nowhere. */
-static void assert_nobody_writes(void)
+/* All is answered: what is written into the pipe is there for us, to the last byte, so nobody else can
+ * have had it, or will. */
+static void assert_nobody_reads(void)
 {
-  char text[SILENT * STAMP_PAGE];
+  char text[SILENT * STAMP_PAGE], back[SILENT * STAMP_PAGE];
+  size_t got = 0;
 
   memset(text, 0x77, sizeof(text));
+  assert_int_equal(fcntl(pipes[0], F_SETFL, O_NONBLOCK), 0);
   assert_int_equal(write(pipes[1], text, sizeof(text)), (ssize_t)sizeof(text));
-  usleep(20000);
+  while (got < sizeof(back)) {
+    ssize_t n = read(pipes[0], back + got, sizeof(back) - got);
+
+    assert_true(n > 0);
+    got += (size_t)n;
+  }
+  assert_memory_equal(text, back, sizeof(text));
   for (size_t i = 0; i < SILENT * STAMP_PAGE; i++)
     assert_int_equal(memory[i], 0);
 }
@@ -157,7 +167,7 @@ static void destroy_after_its_io_thread_answers_all(void **state)
     assert_int_equal(seen, (1u << (SILENT + STAMPED)) - 1);
     assert_int_equal(flags, SQCQ_COMPLETION_STOPPED | SQCQ_COMPLETION_UNSUBMITTED);
     assert_error(sqcq_engine_poll(rig.engine), -ESHUTDOWN);
-    assert_nobody_writes();
+    assert_nobody_reads();
     end();
   }
 }
@@ -181,7 +191,7 @@ static void next_thread_of_a_bound_ring_answers_all(void **state)
   }
   assert_int_equal(take(&seen, &flags), SILENT + STAMPED);
   assert_true((flags & SQCQ_COMPLETION_STOPPED) != 0);
-  assert_nobody_writes();
+  assert_nobody_reads();
   end();
 }
 
@@ -210,6 +220,55 @@ static void next_thread_of_an_unbound_ring_goes_on(void **state)
   assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
   assert_ok(sqcq_engine_run(rig.engine));
   end();
+}
+
+/* The descriptor that the ended thread had registered has the number of one of ours. */
+static void other_ring_of_the_next_thread_is_left_alone(void **state)
+{
+  struct sqcq_engine_config config = rig_config();
+  struct sqcq_engine *other;
+  uint64_t seen = 0;
+  uint32_t flags = 0;
+
+  assert_ok(sqcq_engine_create(&other, &config, NULL));
+  assert_int_equal(sqcq_engine_poll(other), 0);
+  make(0, 8);
+  request_silent(1);
+  turns_by_another_thread(2);
+  assert_error(sqcq_engine_destroy(rig.engine, NULL), -EBUSY);
+  assert_int_equal(take(&seen, &flags), 1);
+  end();
+  assert_int_equal(sqcq_engine_wait(other, MS), 0);
+  assert_ok(sqcq_engine_stop(other, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
+  assert_ok(sqcq_engine_run(other));
+  assert_ok(sqcq_engine_destroy(other, NULL));
+}
+
+/* After a read of the other's has ended: the kernel goes on saying that there is work for that one. */
+static void next_thread_sleeps_while_there_is_nothing_to_do(void **state)
+{
+  static const uint32_t modes[] = {0, SQCQ_ENGINE_EVENT_LOOP};
+
+  for (int i = 0; i < 2; i++) {
+    uint64_t seen = 0;
+    uint32_t flags = 0;
+
+    make(SQCQ_ENGINE_NO_DEFER | modes[i], 8);
+    request_silent(2);
+    turns_by_another_thread(3);
+    assert_true(sqcq_engine_poll(rig.engine) >= 0);
+    assert_int_equal(write(pipes[1], "abcd", 4), 4);
+    while (take(&seen, &flags) == 0)
+      assert_true(sqcq_engine_wait(rig.engine, SQCQ_FOREVER) >= 0);
+    uint64_t turns = rig_stats(&rig).turns;
+    assert_true(sqcq_engine_wait(rig.engine, 50 * MS) >= 0);
+    assert_in_range(rig_stats(&rig).turns - turns, 1, 20);
+    assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_CANCEL, SQCQ_FOREVER));
+    assert_ok(sqcq_engine_run(rig.engine));
+    (void)take(&seen, &flags);
+    assert_int_equal(seen, 3);
+    end();
+  }
 }
 
 static void *run(void *arg)
@@ -373,6 +432,8 @@ int main(void)
       cmocka_unit_test(destroy_after_its_io_thread_answers_all),
       cmocka_unit_test(next_thread_of_a_bound_ring_answers_all),
       cmocka_unit_test(next_thread_of_an_unbound_ring_goes_on),
+      cmocka_unit_test(other_ring_of_the_next_thread_is_left_alone),
+      cmocka_unit_test(next_thread_sleeps_while_there_is_nothing_to_do),
       cmocka_unit_test(io_thread_that_lives_is_not_replaced),
       cmocka_unit_test(thread_with_the_number_of_another_is_not_it),
       cmocka_unit_test(io_threads_come_and_go_while_producers_go_on),

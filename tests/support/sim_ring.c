@@ -231,6 +231,11 @@ static bool posts_by_itself(const struct sqcq__ring *ring)
   return (ring->setup_flags & IORING_SETUP_TASKRUN_FLAG) == 0;
 }
 
+bool sqcq__ring_keeps_awake(const struct sqcq__ring *ring)
+{
+  return sqcq__ring_wants_enter(ring);
+}
+
 bool sqcq__ring_wants_enter(const struct sqcq__ring *ring)
 {
   struct sqcq__ring *own = ring->self;

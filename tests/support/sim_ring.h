@@ -97,6 +97,7 @@ struct sim_config {
   int32_t error[SIM_CALLS]; /* what these calls always answer, 0: they work */
 
   /* What becomes of operations. Percentages are of reads, of enters, and of events. */
+  bool holds_on;             /* a destroyed ring's files stay open until sim_let_go() */
   bool in_order;             /* complete in order of submission; a target before its cancel */
   bool cancel_first;         /* with in_order: a cancel's CQE before its target's */
   uint32_t hold;             /* SIM_HOLD(kind) | ... */
@@ -160,6 +161,9 @@ bool sim_complete(uint32_t index, int32_t result);
 bool sim_complete_offset(uint64_t offset, int32_t result);
 bool sim_complete_user_data(uint64_t user_data, int32_t result);
 uint32_t sim_complete_all(void); /* all reads but those silenced, really; how many */
+
+/* See sim_config.holds_on. */
+void sim_let_go(void);
 
 /* The kernel writes to the ring's eventfd, while it is watched: when a completion is posted; when
  * sim_complete*() tells of one; when watching begins and something is on its way that will complete

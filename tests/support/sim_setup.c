@@ -171,6 +171,17 @@ int sqcq__ring_create(struct sqcq__ring **ring, const struct sqcq__ring_config *
   return 0;
 }
 
+#define KEPT_MAX 64u
+
+static int kept[KEPT_MAX]; /* files of rings destroyed, which the kernel has not let go of */
+static uint32_t kept_count;
+
+void sim_let_go(void)
+{
+  while (kept_count > 0)
+    close(kept[--kept_count]);
+}
+
 void sqcq__ring_destroy(struct sqcq__ring *ring)
 {
   int saved = errno;
@@ -185,7 +196,10 @@ void sqcq__ring_destroy(struct sqcq__ring *ring)
   for (uint32_t slot = 0; slot < ring->file_count; slot++)
     if (ring->files[slot] >= 0) {
       ring->counts.left_slots++;
-      close(ring->files[slot]);
+      if (ring->plan.config.holds_on && kept_count < KEPT_MAX)
+        kept[kept_count++] = ring->files[slot];
+      else
+        close(ring->files[slot]);
     }
   sim__remove(ring);
   free_ring(ring);
@@ -237,9 +251,9 @@ void sqcq__ring_unbind(struct sqcq__ring *ring)
 
 void sqcq__ring_abandon(struct sqcq__ring *ring)
 {
+  ring->bound = false; /* by a thread that has ended: the next one may come in */
   sim__come_in(ring, "abandon");
   ring->fd_registered = false;
-  ring->bound = false;
   sim__go_out(ring);
 }
 

@@ -57,6 +57,50 @@ static void ring_that_fails_is_closed_and_all_is_answered(void **state)
   }
 }
 
+/* Buffers may be written to until the kernel has let go of the ring. */
+static void nothing_is_answered_until_the_kernel_lets_go(void **state)
+{
+  struct sqcq_held held;
+  struct rig rig;
+
+  rig_start(&rig, "6.18");
+  for (uint64_t i = 0; i < 3; i++)
+    rig_ask_silent(&rig, i);
+  (void)rig_turns(&rig, 2);
+  rig_ask(&rig, 3);
+  sim_fail(SIM_CALL_ENTER, 0, 1000, -EBADF);
+  sim_now()->holds_on = true;
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  assert_false(rig_stopped(&rig));
+  rig_expect_none(&rig);
+  assert_error(rig_try(&rig, rig.channel, rig.file, 0, 9), -ESHUTDOWN);
+  sim_let_go();
+  assert_error(sqcq_engine_destroy(rig.engine, &held), -EBUSY);
+  assert_int_equal(held.running, 0);
+  assert_int_equal(held.unread, 4);
+  expect_all_answered(&rig, 4);
+  end(&rig);
+}
+
+/* Nothing to wait for, and no tombstone needed. */
+static void all_is_answered_at_once_where_nothing_is_in_flight(void **state)
+{
+  struct sim_config kernel = sim_kernel("6.18");
+  struct sqcq_engine_config config = rig_config();
+  struct rig rig;
+
+  kernel.error[SIM_CALL_REGISTER_FILES] = -ENOMEM;
+  rig_start_with(&rig, &kernel, &config);
+  sim_fail(SIM_CALL_ENTER, 0, 1000, -EBADF);
+  assert_error(sqcq_engine_wait(rig.engine, SQCQ_FOREVER), -EBADF);
+  rig_ask(&rig, 1);
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  assert_true(rig_stopped(&rig));
+  expect_all_answered(&rig, 1);
+  end(&rig);
+}
+
 static void *poll_once(void *arg)
 {
   struct rig *rig = arg;
@@ -72,6 +116,34 @@ static void poll_by_another(struct rig *rig, int expected)
   assert_int_equal(pthread_create(&thread, NULL, poll_once, rig), 0);
   assert_int_equal(pthread_join(thread, &result), 0);
   assert_int_equal((int)(intptr_t)result, expected);
+}
+
+static void *destroy_once(void *arg)
+{
+  struct rig *rig = arg;
+
+  return (void *)(intptr_t)sqcq_engine_destroy(rig->engine, NULL);
+}
+
+/* The I/O thread lives, and does not come back. */
+static void ring_that_fails_is_ended_by_whoever_destroys(void **state)
+{
+  pthread_t thread;
+  void *result;
+  struct rig rig;
+
+  rig_start(&rig, "6.18");
+  rig_ask_silent(&rig, 1);
+  (void)rig_turns(&rig, 2);
+  sim_fail(SIM_CALL_ENTER, 0, 1000, -EBADF);
+  rig_ask(&rig, 2);
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  assert_int_equal(pthread_create(&thread, NULL, destroy_once, &rig), 0);
+  assert_int_equal(pthread_join(thread, &result), 0);
+  assert_error((int)(intptr_t)result, -EBUSY); /* completions to be read */
+  assert_true(rig_stopped(&rig));
+  expect_all_answered(&rig, 2);
+  end(&rig);
 }
 
 static void thread_that_ends_leaves_its_work_to_the_next(void **state)
@@ -124,6 +196,9 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(ring_that_fails_is_closed_and_all_is_answered),
+      cmocka_unit_test(nothing_is_answered_until_the_kernel_lets_go),
+      cmocka_unit_test(all_is_answered_at_once_where_nothing_is_in_flight),
+      cmocka_unit_test(ring_that_fails_is_ended_by_whoever_destroys),
       cmocka_unit_test(thread_that_ends_leaves_its_work_to_the_next),
       cmocka_unit_test(cancel_with_a_report_is_answered_too),
   };
