@@ -6,14 +6,9 @@
  */
 #include "mpsc/lanes.h"
 
-#include "stress/crowd.h"
+#include "stress/ledger.h"
 
-#include <string.h>
-
-#define PRODUCERS 6u
-#define NUMBERS_MAX 20000u /* of one producer */
 #define LANES_MAX 4u
-#define SLOTS_MAX 8u
 
 struct field {
   struct sqcq__lanes lanes;
@@ -21,34 +16,12 @@ struct field {
   bool stop_midway;
   uint64_t stop_at;
   atomic_bool stopping;
-  atomic_uint producing;               /* producers that are not at their end */
-  atomic_uint acked[PRODUCERS];        /* the last number drained */
-  uint32_t committed[PRODUCERS];       /* by each; after joining */
-  uint32_t last[LANES_MAX][PRODUCERS]; /* drained from a lane */
-  uint8_t seen[PRODUCERS][NUMBERS_MAX + 1];
-  uint64_t drained;
+  atomic_uint producing; /* producers that are not at their end */
+  struct ledger ledger;
 };
 
 static struct field field;
 static struct crowd crowd;
-
-/* Every field follows from producer and number, which begins at 1. */
-static struct sqcq__request request_of(uint32_t producer, uint32_t number)
-{
-  uint64_t state = (uint64_t)producer << 32 | number;
-  struct sqcq__request request = {.user_data = state};
-
-  request.file = rng_mix(&state);
-  request.buffer = rng_mix(&state);
-  request.offset = rng_mix(&state);
-  request.deadline_ns = rng_mix(&state);
-  request.accepted_ns = rng_mix(&state);
-  request.length = (uint32_t)rng_mix(&state);
-  request.buffer_offset = (uint32_t)rng_mix(&state);
-  request.cancel_epoch = (uint32_t)rng_mix(&state);
-  request.ioprio = (uint16_t)rng_mix(&state);
-  return request;
-}
 
 static void make_field(uint32_t lanes, uint32_t slots)
 {
@@ -60,56 +33,18 @@ static void make_field(uint32_t lanes, uint32_t slots)
 /* The drainer                                                               */
 /* ------------------------------------------------------------------------- */
 
-static void look_at(struct crowd_member *me, uint32_t lane, const struct sqcq__request *request)
-{
-  uint32_t producer = (uint32_t)(request->user_data >> 32), number = (uint32_t)request->user_data;
-  struct sqcq__request expected;
-
-  if (producer >= PRODUCERS || number == 0 || number > NUMBERS_MAX) {
-    verdict_fail(&me->crowd->verdict, "a request that nobody made: %llx",
-                 (unsigned long long)request->user_data);
-    return;
-  }
-  expected = request_of(producer, number);
-  if (memcmp(request, &expected, sizeof(expected)) != 0)
-    verdict_fail(&me->crowd->verdict, "request %u of producer %u is mixed", number, producer);
-  if (++field.seen[producer][number] != 1)
-    verdict_fail(&me->crowd->verdict, "request %u of producer %u came twice", number, producer);
-  /* No order is promised over lanes, but one lane is a queue. */
-  if (number <= field.last[lane][producer])
-    verdict_fail(&me->crowd->verdict, "request %u of producer %u came after %u in its lane", number,
-                 producer, field.last[lane][producer]);
-  field.last[lane][producer] = number;
-  field.drained++;
-  atomic_store_explicit(&field.acked[producer], number, memory_order_relaxed);
-}
-
 /* As the I/O thread does it: bits first, then what is ready in each lane, all of it or say `again`;
  * given back only once it is copied. */
 static void drain(struct crowd_member *me)
 {
-  uint64_t work = sqcq__lanes_take_work(&field.lanes);
-
-  while (work != 0) {
+  for (uint64_t work = sqcq__lanes_take_work(&field.lanes); work != 0; work &= work - 1) {
     uint32_t index = (uint32_t)__builtin_ctzll(work);
     struct sqcq__lane *lane = &field.lanes.lanes[index];
-    struct sqcq__request copies[SLOTS_MAX];
     uint32_t ready = sqcq__lane_ready(lane), n = ready;
 
-    work &= work - 1;
-    if (ready > SLOTS_MAX) {
-      crowd_fail(me, "more are ready than there are slots");
-      return;
-    }
     if (rng_percent(&me->rng, 20))
       n = (uint32_t)rng_between(&me->rng, 0, ready);
-    for (uint32_t i = 0; i < n; i++) {
-      copies[i] = *sqcq__lane_at(lane, i);
-      crowd_jitter(&me->rng);
-    }
-    sqcq__lane_give_back(lane, n);
-    for (uint32_t i = 0; i < n; i++)
-      look_at(me, index, &copies[i]);
+    ledger_drain(&field.ledger, me, index, lane, n);
     if (n < ready)
       sqcq__lanes_again(&field.lanes, index);
   }
@@ -118,16 +53,8 @@ static void drain(struct crowd_member *me)
 static void check_nothing_is_left(struct crowd_member *me)
 {
   crowd_check(me, !sqcq__lanes_have_work(&field.lanes));
-  for (uint32_t i = 0; i < field.lanes.count; i++) {
-    const struct sqcq__lane *lane = &field.lanes.lanes[i];
-
-    if (sqcq__lane_ready(lane) > 0) {
-      uint64_t user_data = sqcq__lane_at(lane, 0)->user_data;
-
-      verdict_fail(&me->crowd->verdict, "request %u of producer %u was left in lane %u",
-                   (uint32_t)user_data, (uint32_t)(user_data >> 32), i);
-    }
-  }
+  for (uint32_t i = 0; i < field.lanes.count; i++)
+    ledger_check_empty(me, i, &field.lanes.lanes[i]);
 }
 
 /* Stop, as act.c does: claim what is free, drain, until all lanes are taken. Nothing can follow. */
@@ -161,7 +88,7 @@ static void drain_all(struct crowd_member *me)
     last = atomic_load(&field.producing) == 0;
     drain(me);
     crowd_progress(me);
-    if (field.stop_midway && field.drained >= field.stop_at) {
+    if (field.stop_midway && field.ledger.drained >= field.stop_at) {
       stop_and_drain(me);
       return;
     }
@@ -229,7 +156,7 @@ static void produce(struct crowd_member *me)
     if (done < want)
       (void)sched_yield();
   }
-  field.committed[producer] = number;
+  field.ledger.committed[producer] = number;
   atomic_fetch_sub(&field.producing, 1);
 }
 
@@ -249,8 +176,6 @@ static void lanes_drain_every_request_once_and_none_after_stop(void **state)
 
   rng_seed(&rng, rng_seed_from_env(0x1a4e5));
   while (crowd_next_round(&soak)) {
-    uint64_t committed = 0;
-
     make_field((uint32_t)rng_between(&rng, 1, LANES_MAX), 2u << rng_below(&rng, 3));
     field.attempts = 3000;
     field.stop_midway = soak.done % 3 != 0;
@@ -259,12 +184,7 @@ static void lanes_drain_every_request_once_and_none_after_stop(void **state)
     crowd_start(&crowd, PRODUCERS + 1,
                 soak.done % 2 == 0 ? CROWD_STOPPED_BUT_FIRST : CROWD_LEFT_ALONE, &rng, play);
     crowd_join(&crowd);
-    for (uint32_t i = 0; i < PRODUCERS; i++) {
-      committed += field.committed[i];
-      for (uint32_t number = 1; number <= NUMBERS_MAX; number++)
-        assert_int_equal(field.seen[i][number], number <= field.committed[i]);
-    }
-    assert_int_equal(field.drained, committed);
+    uint64_t committed = ledger_check(&field.ledger);
     assert_int_equal(sqcq__lanes_accepted(&field.lanes), committed);
     all += committed;
     stops += atomic_load(&crowd.stops);
@@ -289,7 +209,7 @@ static void hand_in_and_wait(struct crowd_member *me)
     while (hand_in(me, producer, number, 1) == 0 && crowd_good(me))
       (void)sched_yield(); /* no lane for a moment */
     for (uint32_t looks = 0; crowd_good(me); looks++) {
-      if (atomic_load_explicit(&field.acked[producer], memory_order_relaxed) == number)
+      if (atomic_load_explicit(&field.ledger.acked[producer], memory_order_relaxed) == number)
         break;
       if (looks < 100) {
         crowd_pause();
@@ -302,7 +222,7 @@ static void hand_in_and_wait(struct crowd_member *me)
     }
     crowd_progress(me);
   }
-  field.committed[producer] = field.attempts;
+  field.ledger.committed[producer] = field.attempts;
   atomic_fetch_sub(&field.producing, 1);
 }
 
@@ -331,7 +251,7 @@ static void lanes_never_forget_that_one_has_work(void **state)
                 soak.done % 4 == 0 ? CROWD_STOPPED_BUT_FIRST : CROWD_LEFT_ALONE, &rng,
                 play_one_at_a_time);
     crowd_join(&crowd);
-    assert_int_equal(field.drained, producers * field.attempts);
+    assert_int_equal(field.ledger.drained, producers * field.attempts);
     sqcq__lanes_fini(&field.lanes);
   }
 }

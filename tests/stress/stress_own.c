@@ -7,45 +7,22 @@
  */
 #include "mpsc/own.h"
 
-#include "stress/crowd.h"
+#include "stress/ledger.h"
 
-#include <string.h>
-
-#define PRODUCERS 6u
-#define NUMBERS_MAX 20000u /* of one producer */
-#define LANES_MAX 130u     /* more than a bit holds */
-#define SLOTS_MAX 8u
+#define LANES_MAX 130u /* more than a bit holds */
 
 struct field {
   struct sqcq__own own;
   uint32_t attempts;
   bool stop_midway;
   uint64_t stop_at;
-  atomic_uint producing;               /* producers that are not at their end */
-  atomic_uint acked[PRODUCERS];        /* the last number drained */
-  uint32_t committed[PRODUCERS];       /* by each; after joining */
-  uint32_t last[LANES_MAX][PRODUCERS]; /* drained from a lane */
-  uint8_t seen[PRODUCERS][NUMBERS_MAX + 1];
-  uint64_t drained;
+  atomic_uint producing; /* producers that are not at their end */
+  struct ledger ledger;
   int64_t skew; /* how long the stop is held back; negative: the producer */
 };
 
 static struct field field;
 static struct crowd crowd;
-
-/* Every field follows from producer and number, which begins at 1. */
-static struct sqcq__request request_of(uint32_t producer, uint32_t number)
-{
-  uint64_t state = (uint64_t)producer << 32 | number;
-  struct sqcq__request request = {.user_data = state};
-
-  request.file = rng_mix(&state);
-  request.buffer = rng_mix(&state);
-  request.offset = rng_mix(&state);
-  request.length = (uint32_t)rng_mix(&state);
-  request.cancel_epoch = (uint32_t)rng_mix(&state);
-  return request;
-}
 
 static void make_field(uint32_t lanes, uint32_t slots)
 {
@@ -57,66 +34,22 @@ static void make_field(uint32_t lanes, uint32_t slots)
 /* The drainer                                                               */
 /* ------------------------------------------------------------------------- */
 
-static void look_at(struct crowd_member *me, uint32_t lane, const struct sqcq__request *request)
-{
-  uint32_t producer = (uint32_t)(request->user_data >> 32), number = (uint32_t)request->user_data;
-  struct sqcq__request expected;
-
-  if (producer >= PRODUCERS || number == 0 || number > NUMBERS_MAX) {
-    verdict_fail(&me->crowd->verdict, "a request that nobody made: %llx",
-                 (unsigned long long)request->user_data);
-    return;
-  }
-  expected = request_of(producer, number);
-  if (memcmp(request, &expected, sizeof(expected)) != 0)
-    verdict_fail(&me->crowd->verdict, "request %u of producer %u is mixed", number, producer);
-  if (++field.seen[producer][number] != 1)
-    verdict_fail(&me->crowd->verdict, "request %u of producer %u came twice", number, producer);
-  if (number <= field.last[lane][producer])
-    verdict_fail(&me->crowd->verdict, "request %u of producer %u came after %u in its lane", number,
-                 producer, field.last[lane][producer]);
-  field.last[lane][producer] = number;
-  field.drained++;
-  atomic_store_explicit(&field.acked[producer], number, memory_order_relaxed);
-}
-
 /* As the I/O thread does it: bits first, then all that is ready in each lane of each. */
 static void drain(struct crowd_member *me)
 {
   for (uint64_t work = sqcq__own_take_work(&field.own); work != 0; work &= work - 1)
     for (uint32_t i = (uint32_t)__builtin_ctzll(work); i < field.own.count; i += SQCQ__OWN_BITS) {
       struct sqcq__lane *lane = &field.own.lanes[i].lane;
-      struct sqcq__request copies[SLOTS_MAX];
-      uint32_t ready = sqcq__lane_ready(lane);
 
-      if (ready > SLOTS_MAX) {
-        crowd_fail(me, "more are ready than there are slots");
-        return;
-      }
-      for (uint32_t k = 0; k < ready; k++) {
-        copies[k] = *sqcq__lane_at(lane, k);
-        crowd_jitter(&me->rng);
-      }
-      if (ready > 0)
-        sqcq__lane_give_back(lane, ready);
-      for (uint32_t k = 0; k < ready; k++)
-        look_at(me, i, &copies[k]);
+      ledger_drain(&field.ledger, me, i, lane, sqcq__lane_ready(lane));
     }
 }
 
 static void check_nothing_is_left(struct crowd_member *me)
 {
   crowd_check(me, !sqcq__own_have_work(&field.own));
-  for (uint32_t i = 0; i < field.own.count; i++) {
-    const struct sqcq__lane *lane = &field.own.lanes[i].lane;
-
-    if (sqcq__lane_ready(lane) > 0) {
-      uint64_t user_data = sqcq__lane_at(lane, 0)->user_data;
-
-      verdict_fail(&me->crowd->verdict, "request %u of producer %u was left in lane %u",
-                   (uint32_t)user_data, (uint32_t)(user_data >> 32), i);
-    }
-  }
+  for (uint32_t i = 0; i < field.own.count; i++)
+    ledger_check_empty(me, i, &field.own.lanes[i].lane);
 }
 
 /* Stop, as act.c does, but nobody is told before: close, drain, until nobody is inside. */
@@ -147,7 +80,7 @@ static void drain_all(struct crowd_member *me)
     last = atomic_load(&field.producing) == 0;
     drain(me);
     crowd_progress(me);
-    if (field.stop_midway && field.drained >= field.stop_at) {
+    if (field.stop_midway && field.ledger.drained >= field.stop_at) {
       stop_and_drain(me);
       return;
     }
@@ -233,7 +166,7 @@ static void produce(struct crowd_member *me)
   }
   if (handle != 0)
     crowd_check(me, sqcq__own_close(&field.own, handle) == 0);
-  field.committed[me->index - 1] = number;
+  field.ledger.committed[me->index - 1] = number;
   atomic_fetch_sub(&field.producing, 1);
 }
 
@@ -264,7 +197,6 @@ static void own_lanes_drain_every_request_once_and_none_after_stop(void **state)
 
   rng_seed(&rng, rng_seed_from_env(0x0e1a));
   while (crowd_next_round(&soak)) {
-    uint64_t committed = 0;
     uint32_t few = (uint32_t)rng_between(&rng, 2, PRODUCERS + 2);
 
     make_field(soak.done % 4 == 0 ? LANES_MAX : few, 2u << rng_below(&rng, 3));
@@ -275,12 +207,7 @@ static void own_lanes_drain_every_request_once_and_none_after_stop(void **state)
     crowd_start(&crowd, PRODUCERS + 1,
                 soak.done % 2 == 0 ? CROWD_STOPPED_BUT_FIRST : CROWD_LEFT_ALONE, &rng, play);
     crowd_join(&crowd);
-    for (uint32_t i = 0; i < PRODUCERS; i++) {
-      committed += field.committed[i];
-      for (uint32_t number = 1; number <= NUMBERS_MAX; number++)
-        assert_int_equal(field.seen[i][number], number <= field.committed[i]);
-    }
-    assert_int_equal(field.drained, committed);
+    uint64_t committed = ledger_check(&field.ledger);
     assert_int_equal(sqcq__own_accepted(&field.own), committed);
     check_free_lanes();
     all += committed;
@@ -318,7 +245,7 @@ static void produce_once(struct crowd_member *me)
       sqcq__lane_fill(&lane->lane);
       sqcq__own_publish(&field.own, lane);
       sqcq__own_leave(lane);
-      field.committed[0]++;
+      field.ledger.committed[0]++;
     }
     if (!crowd_meet(me, 2 * round + 3))
       return;
@@ -334,8 +261,8 @@ static void stop_once(struct crowd_member *me)
 
     crowd_check(me, sqcq__own_init(&field.own, 1, 2, 1) == 0);
     crowd_check(me, sqcq__own_open(&field.own, &handle) == 0);
-    memset(field.seen[0], 0, 2);
-    field.last[0][0] = 0;
+    memset(field.ledger.seen[0], 0, 2);
+    field.ledger.last[0][0] = 0;
     if (!crowd_meet(me, 2 * round + 2))
       return;
     linger(rng_below(&me->rng, 50) + (field.skew > 0 ? (uint64_t)field.skew : 0));
@@ -344,9 +271,9 @@ static void stop_once(struct crowd_member *me)
     drain(me);
     if (!crowd_meet(me, 2 * round + 3))
       return;
-    field.skew += field.committed[0] == before ? 7 : -7;
-    before = field.committed[0];
-    crowd_check(me, field.drained == field.committed[0]);
+    field.skew += field.ledger.committed[0] == before ? 7 : -7;
+    before = field.ledger.committed[0];
+    crowd_check(me, field.ledger.drained == field.ledger.committed[0]);
     check_nothing_is_left(me);
     sqcq__own_fini(&field.own);
     crowd_progress(me);
@@ -372,8 +299,8 @@ static void own_lane_stop_and_request_at_once_agree(void **state)
     field.attempts = crowd_scaled(30000);
     crowd_start(&crowd, 2, CROWD_LEFT_ALONE, &rng, play_once);
     crowd_join(&crowd);
-    assert_int_equal(field.drained, field.committed[0]);
-    printf("%u of %u were in time\n", field.committed[0], field.attempts);
+    assert_int_equal(field.ledger.drained, field.ledger.committed[0]);
+    printf("%u of %u were in time\n", field.ledger.committed[0], field.attempts);
   }
 }
 
