@@ -43,6 +43,7 @@ set(SQCQ_SOURCES
   src/engine/room.c
   src/engine/timers.c
   src/engine/turn.c
+  src/engine/wait.c
 )
 
 list(TRANSFORM SQCQ_SOURCES PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")

@@ -50,7 +50,7 @@ static __attribute__((noinline)) int check_special(const struct sqcq_engine *eng
   if (read->deadline_ns > INT64_MAX)
     return -EINVAL;
   int error = sqcq__hints_check(engine, read);
-  if (error == 0 && read->deadline_ns != 0 && (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0)
+  if (error == 0 && read->deadline_ns != 0 && sqcq__polls_device(engine))
     error = -EOPNOTSUPP; /* once in the kernel it could not be ended */
   return error;
 }

@@ -81,7 +81,7 @@ static void remove_file(struct sqcq_engine *engine, uint32_t index)
  * cannot. */
 static void close_files(struct sqcq_engine *engine)
 {
-  bool polls = (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0;
+  bool polls = sqcq__polls_device(engine);
 
   while (engine->files.to_close != 0 && engine->io.closes_out < SQCQ__CLOSES_MAX) {
     uint32_t index = engine->files.to_close - 1;
@@ -209,7 +209,6 @@ void sqcq__turn_control(struct sqcq_engine *engine, uint32_t bits, uint32_t remo
   if (engine->files.to_close != 0)
     close_files(engine);
   retry_cancels(engine);
-  if (engine->io.requests.cancels_wanted > 0 &&
-      (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) == 0)
+  if (engine->io.requests.cancels_wanted > 0 && !sqcq__polls_device(engine))
     submit_cancels(engine);
 }

@@ -84,7 +84,7 @@ static int check(const struct sqcq_engine *engine, const struct sqcq_cancel_targ
 {
   int error = check_fields(cancel);
 
-  if (error == 0 && (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0)
+  if (error == 0 && sqcq__polls_device(engine))
     return -EOPNOTSUPP;
   if (error == 0 && (cancel->flags & SQCQ_CANCEL_REPORT) != 0)
     error = sqcq__channel_check(engine, cancel->report.id);

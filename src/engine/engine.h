@@ -152,6 +152,8 @@ int sqcq__consume_fd(struct sqcq_engine *engine, uint64_t channel);
 /* One turn that does not sleep, or one that does; see sqcq_engine_poll and _wait. */
 int sqcq__turn(struct sqcq_engine *engine);
 int sqcq__turn_wait(struct sqcq_engine *engine, int64_t timeout_ns);
+/* One turn: completions delivered, or what io_uring_enter said where the turn must end with it. */
+int sqcq__turn_once(struct sqcq_engine *engine);
 
 /* The steps of a turn that are files of their own. */
 void sqcq__turn_control(struct sqcq_engine *engine, uint32_t bits, uint32_t removed);
@@ -205,6 +207,12 @@ void sqcq__rooms_end(struct sqcq_engine *engine);
 static inline bool sqcq__forked(const struct sqcq_engine *engine)
 {
   return sqcq__unlikely(*engine->here == 0);
+}
+
+/* An IOPOLL ring: it has neither polls nor cancels nor timeouts, and completes only while entered. */
+static inline bool sqcq__polls_device(const struct sqcq_engine *engine)
+{
+  return (engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0;
 }
 
 /* I, after the announcement: whether anybody has published what we would sleep on. */

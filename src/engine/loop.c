@@ -92,7 +92,7 @@ static int set_alarm(struct sqcq_engine *engine, int64_t at)
   struct sqcq__alarm *alarm = &engine->io.alarm;
   struct io_uring_sqe *sqe;
 
-  if ((engine->config.user.flags & SQCQ_ENGINE_IOPOLL) != 0)
+  if (sqcq__polls_device(engine))
     return 1; /* a ring that is polled has no timeouts */
   if (alarm->out && alarm->at > at)
     cancel_alarm(engine); /* another one when both completions are in */
