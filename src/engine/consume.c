@@ -12,6 +12,10 @@
 
 #include <errno.h>
 
+/* What says that a completion has not one buffer, but several, or none. */
+#define FEW_OR_MANY_BUFFERS                                                                        \
+  (SQCQ_COMPLETION_VECTOR | SQCQ_COMPLETION_ADVICE | SQCQ_COMPLETION_REPORT)
+
 /* The I/O thread left the time of the CQE in each. */
 static void time_delivery(struct sqcq_engine *engine, struct sqcq_completion *taken, uint32_t n)
 {
@@ -32,14 +36,11 @@ static uint32_t take(struct sqcq_engine *engine, struct sqcq__channel *channel,
   uint32_t n = sqcq__channel_pop(channel, out, max);
 
   for (uint32_t i = 0; i < n; i++) {
-    if ((out[i].flags & SQCQ_COMPLETION_REPORT) != 0)
-      continue; /* of a cancel: there is no buffer */
-    struct sqcq__buffer *buffer = sqcq__buffer_at(&engine->buffers, out[i].buffer.id);
-
-    if ((out[i].flags & (SQCQ_COMPLETION_VECTOR | SQCQ_COMPLETION_ADVICE)) != 0) {
+    if (sqcq__unlikely((out[i].flags & FEW_OR_MANY_BUFFERS) != 0)) {
       sqcq__vector_take(&engine->buffers, out[i].buffer.id); /* {0}: none */
       continue;
     }
+    struct sqcq__buffer *buffer = sqcq__buffer_at(&engine->buffers, out[i].buffer.id);
     sqcq__owner_take(&buffer->owner, buffer->memory, buffer->size);
     bool mine =
         sqcq__buffer_step(buffer, out[i].buffer.id, SQCQ__BUFFER_IN_FLIGHT, SQCQ__BUFFER_OWNED);
