@@ -73,17 +73,16 @@ void sqcq__iothread_failed(struct sqcq_engine *engine, int error)
   }
 }
 
-/* Let the kernel go from the ring, which the caller has bound or not. What it has answered is taken
- * first. */
-static void close_ring(struct sqcq_engine *engine, bool bound)
+/* Let the kernel go from the ring: `mine`: what is registered with it is so by the caller, or nobody.
+ * What it has answered is taken first. */
+static void close_ring(struct sqcq_engine *engine, bool mine)
 {
   if (engine->ring == NULL)
     return;
-  if (!bound)
+  if (!mine)
     sqcq__ring_abandon(engine->ring);
   sqcq__turn_reap(engine);
-  if (bound)
-    sqcq__ring_unbind(engine->ring);
+  sqcq__ring_unbind(engine->ring);
   sqcq__ring_destroy(engine->ring);
   engine->ring = NULL;
   /* There is no table any more. A descriptor whose close was on its way is closed, or leaked: its
@@ -125,7 +124,7 @@ static void answer_all(struct sqcq_engine *engine)
 
 /* Every request gets its answer, and the engine is stopped, as soon as that can be: within wait_ms,
  * or in a later call. */
-static void end_lost(struct sqcq_engine *engine, bool bound, int wait_ms)
+static void end_lost(struct sqcq_engine *engine, bool mine, int wait_ms)
 {
   struct sqcq__io *io = &engine->io;
 
@@ -140,7 +139,8 @@ static void end_lost(struct sqcq_engine *engine, bool bound, int wait_ms)
   }
   io->router.pushed = 0;
   io->reports = 0;
-  close_ring(engine, bound);
+  close_ring(engine, mine);
+  io->now = sqcq__time(engine);
   if (is_buried(engine, wait_ms)) {
     sqcq__cancels_take(&engine->cancels);
     sqcq__turn_drain(engine);
@@ -232,13 +232,14 @@ static int take_over(struct sqcq_engine *engine, bool keep, int wait_ms)
   if (error == EOWNERDEAD) {
     (void)pthread_mutex_consistent(&thread->held);
     sqcq__store_relaxed(&engine->owner, self); /* relaxed: read by ourselves */
+    mine = true;
+    if (engine->ring != NULL)
+      sqcq__ring_abandon(engine->ring);
     if (thread->lost == 0 && keep &&
         (engine->traits.setup_flags & IORING_SETUP_SINGLE_ISSUER) == 0) {
-      sqcq__ring_abandon(engine->ring);
       thread->lost = bind(engine);
       if (thread->lost == 0)
         return 0;
-      mine = true; /* as far as bind() came */
     } else if (thread->lost == 0) {
       thread->lost = -EOWNERDEAD;
     }
