@@ -26,6 +26,20 @@ using namespace rl;
 #define BOUND 3
 #endif
 enum { OUTSIDE = 1<<20 };
+//@ src/dispatch/wake.c: waiter->written = true;
+//@ src/dispatch/wake.c: announce(waiter, want, SQCQ__WAITER_OUTSIDE);
+//@ src/dispatch/wake.c: read_event((int)sqcq__load_relaxed(&waiter->event) - 1);
+//@ src/dispatch/wake.c: if ((number & SQCQ__WAITER_OUTSIDE) != 0) {
+//@ src/dispatch/wake.c: sqcq__eventfd_write((int)event - 1);
+//@ src/dispatch/wake.c: sqcq__store_release(&waiter->roused, number);
+//@ src/engine/consume.c: sqcq__waiter_reset(waiter);
+//@ src/engine/consume.c: sqcq__waiter_announce_outside(waiter, min);
+//@ src/engine/consume.c: if (!may_go_on(engine, channel, min)) {
+//@ src/engine/loop.c: sqcq__sleeper_clear(&engine->sleeper);
+//@ src/engine/loop.c: sqcq__sleeper_reset(&engine->sleeper);
+//@ src/engine/loop.c: announce(engine);
+//@ src/engine/loop.c: if (!look_again(engine)) {
+//@ src/engine/loop.c: error = sqcq__sleeper_poll(&engine->sleeper, timeout_ns);
 struct T : test_suite<T, 3> {
   atomic<int> tail, want, number, way, roused, work, asleep, woken, cq, watched;
   rl::mutex m; rl::condition_variable_any c; int ev, edge, futex;        // guarded by m

@@ -19,6 +19,15 @@ using namespace rl;
 #define BOUND 4
 #endif
 enum { SLOTS = 4, NONE = -1 };
+//@ src/engine/accept.c: .cancel_epoch = chunk->epoch,
+//@ src/engine/accept.c: chunk->epoch = sqcq__load_relaxed(&engine->control.cancel_epoch);
+//@ src/engine/cancels.c: } while (!sqcq__cas_release(&cancels->posted, &top, index + 1));
+//@ src/engine/cancels.c: cancels->taken = sqcq__swap_acquire(&cancels->posted, 0);
+//@ src/engine/cancels.c: entry->epoch = sqcq__add_relaxed(&engine->control.cancel_epoch, 1) + 1;
+//@ src/engine/turn.c: sqcq__cancels_take(&engine->cancels);
+//@ src/engine/turn.c: sqcq__turn_drain(engine);
+//@ src/engine/turn.c: sqcq__turn_control(engine, bits, removed);
+//@ src/engine/requests.c: int32_t age = (int32_t)(epoch - slot->request.cancel_epoch);
 struct T : test_suite<T, 3> {
   atomic<int> epoch, posted, bits, work, tail[3], gate; rl::var<int> slot[3][SLOTS], slot_epoch[3][SLOTS], number[3];
   int ended[3][SLOTS], never[3][SLOTS]; bool must[3][SLOTS]; int count[3]; int head[3];

@@ -7,6 +7,10 @@ using namespace rl;
 #define V 0
 #endif
 enum { GEN=64, CLOSED=32, RETIRING=16, FREE=8, TAKEN=7 };
+//@ src/mpsc/credit.h: uint64_t seen = sqcq__load_acquire(&credit->word);
+//@ src/mpsc/credit.h: if (sqcq__word_generation(seen) != generation ||
+//@ src/mpsc/credit.h: uint32_t capacity = sqcq__load_relaxed(&credit->capacity);
+//@ src/mpsc/credit.h: if (sqcq__cas_acq_rel(&credit->word, &seen, seen + n))
 struct T : test_suite<T, 2> {
   atomic<int> word;
 #if V==0

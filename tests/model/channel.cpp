@@ -13,6 +13,17 @@ using namespace rl;
 #define BOUND 3
 #endif
 enum { CLOSED=1, RETIRING=2, FREE=4, STATE=7, GEN=8, EPIPE_=-32, EBUSY_=-16 };
+//@ src/engine/channels.c: sqcq__add_seq(&channel->waiter.inside, 1);
+//@ src/engine/channels.c: uint64_t word = sqcq__load_seq(&channel->credit.word);
+//@ src/engine/channels.c: sqcq__sub_acq_rel(&channel->waiter.inside, 1);
+//@ src/engine/channels.c: if (sqcq__cas_acq_rel(&channel->credit.word, &word,
+//@ src/engine/channels.c: } while (!sqcq__cas_acq_rel(&channel->credit.word, &word, next));
+//@ src/engine/channels.c: } while (!sqcq__cas_seq(&channel->credit.word, &seen, seen | bits));
+//@ src/engine/channels.c: if (!sqcq__cas_seq(&channel->credit.word, &seen, closed | SQCQ__CREDIT_RETIRING))
+//@ src/engine/channels.c: if (sqcq__load_seq(&channel->waiter.inside) == 0) {
+//@ src/engine/channels.c: change_state(channel, SQCQ__CREDIT_CLOSED | SQCQ__CREDIT_RETIRING, SQCQ__CREDIT_CLOSED);
+//@ src/engine/channels.c: while (!sqcq__cas_release(&engine->control.retired, &top, index + 1));
+//@ src/engine/act.c: uint32_t top = sqcq__swap_acquire(&engine->control.retired, 0);
 struct T : test_suite<T, V==1?4:V==6?4:3> {
   atomic<int> word, inside, retired, over; rl::var<int> body;
   void before(){ word($)=1*GEN; inside($)=0; retired($)=0; over($)=0; body($)=1; }

@@ -21,6 +21,21 @@ using namespace rl;
 #define BOUND 4
 #endif
 enum { SLOTS = 4, FENCES = V==10||V==11, AFTER = V==5||V==8||V==14 };
+//@ src/mpsc/own.h: return sqcq__load_acquire(&lane->word) ==
+//@ src/mpsc/own.h: sqcq__store_release(&lane->lane.claim, SQCQ__CLAIM_FREE);
+//@ src/mpsc/own.h: if (!sqcq__own_is_open(lane, handle))
+//@ src/mpsc/own.h: sqcq__store_seq(&lane->lane.claim, SQCQ__CLAIM_HELD);
+//@ src/mpsc/own.h: if (sqcq__load_seq(&lane->closed) != 0) {
+//@ src/mpsc/own.h: sqcq__lane_commit(&lane->lane);
+//@ src/mpsc/own.h: sqcq__or_seq(&own->work, bit);
+//@ src/mpsc/own.c: sqcq__store_release(&lane->word, sqcq__word(generation, SQCQ__OWN_OPEN));
+//@ src/mpsc/own.c: if (!sqcq__cas_acq_rel(&lane->word, &expected, sqcq__word(generation, SQCQ__OWN_FREE)))
+//@ src/mpsc/own.c: sqcq__freelist_put(&own->free, &index, 1);
+//@ src/mpsc/own.c: sqcq__store_seq(&own->lanes[i].closed, 1);
+//@ src/mpsc/own.c: if (lane->taken || sqcq__load_seq(&lane->lane.claim) != SQCQ__CLAIM_FREE)
+//@ src/engine/act.c: bool own = sqcq__own_stop(&engine->own);
+//@ src/engine/act.c: io->sealed = shared && own;
+//@ src/engine/act.c: sqcq__turn_drain(engine);
 struct T : test_suite<T, 3> {
   atomic<int> inside, closed, tail, head, work, stopping, idle; rl::var<int> next, slot[SLOTS];
   int accepted[2], done[2]; bool over, late;

@@ -11,6 +11,17 @@ using namespace rl;
 #define BOUND 4
 #endif
 enum { N=2, FREE=0, CHANGING=1, OPEN=2 };
+//@ src/base/freelist.c: uint64_t seen = sqcq__load_acquire(&list->head);
+//@ src/base/freelist.c: top = sqcq__load_relaxed(link_of(list, top - 1));
+//@ src/base/freelist.c: if (sqcq__cas_acq_rel(&list->head, &seen, head_after(seen, top)))
+//@ src/base/freelist.c: while (!sqcq__cas_seq(&list->head, &seen, head_after(seen, indexes[0] + 1)));
+//@ src/engine/buffers.c: uint64_t word = sqcq__load_acquire(&pool->word);
+//@ src/engine/buffers.c: if (!sqcq__cas_acq_rel(&pool->word, &open, changing))
+//@ src/engine/buffers.c: if (here == pool->count) {
+//@ src/engine/buffers.c: sqcq__store_seq(&pool->word, sqcq__word(sqcq__handle_generation(handle), SQCQ__POOL_OPEN));
+//@ src/engine/buffers.c: uint32_t n = sqcq__freelist_take(&pool->free, places, count - taken < 64 ? count - taken : 64);
+//@ src/engine/buffers.c: uint64_t word = sqcq__load_acquire(&pool->word);
+//@ src/engine/buffers.c: if (sqcq__word_generation(word) != sqcq__handle_generation(handle)) {
 struct T : test_suite<T, 2> {
   atomic<int> word, head, link[N]; rl::var<int> size;
   void before(){ word($)=1*4+OPEN; link[0]($)=2; link[1]($)=0; head($)=1; size($)=1; }

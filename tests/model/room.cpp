@@ -21,6 +21,23 @@ using namespace rl;
 #ifndef BOUND
 #define BOUND 4
 #endif
+//@ src/dispatch/room.h: return sqcq__load_seq(&room->awaited);
+//@ src/dispatch/room.h: sqcq__add_seq(&room->awaited, SQCQ__ROOM_SLEEPER);
+//@ src/dispatch/room.h: return sqcq__load_acquire(&room->sequence);
+//@ src/dispatch/room.c: sqcq__add_acq_rel(&room->sequence, 1);
+//@ src/dispatch/room.c: uint32_t woken = sqcq__futex_wake(&room->sequence, count);
+//@ src/dispatch/room.c: sqcq__futex_wait(&room->sequence, prepared, deadline_ns);
+//@ src/dispatch/room.c: uint64_t before = sqcq__sub_seq(&room->awaited, SQCQ__ROOM_SLEEPER);
+//@ src/dispatch/room.c: if (found && sqcq__room_sleepers(before) > 1)
+//@ src/dispatch/room.c: wake_sleepers(rooms, room, 1);
+//@ src/mpsc/credit.h: uint64_t before = sqcq__sub_seq(&credit->word, n);
+//@ src/engine/consume.c: sqcq__credit_give(&channel->credit, n);
+//@ src/engine/consume.c: if (sqcq__room_awaited(&channel->room) != 0)
+//@ src/engine/room.c: uint64_t word = sqcq__load_seq(&channel->credit.word);
+//@ src/engine/room.c: uint32_t prepared = sqcq__room_prepare(room);
+//@ src/engine/room.c: found = look(engine, bound, id);
+//@ src/engine/room.c: if (deadline >= 0 && sqcq__now() >= deadline) {
+//@ src/engine/room.c: sqcq__room_sleep(&engine->rooms, room, prepared, deadline);
 struct T : test_suite<T, 3> {
   atomic<int> taken, awaited, sequence; int sleeping, grants;
   rl::mutex m; rl::condition_variable_any c;

@@ -24,6 +24,23 @@ using namespace rl;
 #ifndef BOUND
 #define BOUND 3
 #endif
+//@ src/mpsc/lanes.h: sqcq__lane_commit(lane);
+//@ src/mpsc/lanes.h: sqcq__or_seq(&lanes->work, bit);
+//@ src/mpsc/lanes.h: return sqcq__load_seq(&lanes->work) != 0;
+//@ src/mpsc/lanes.h: if (sqcq__load_relaxed(&lanes->work) == 0)
+//@ src/mpsc/lanes.h: return sqcq__swap_seq(&lanes->work, 0);
+//@ src/dispatch/wake.h: uint64_t sleep = sqcq__load_seq(&sleeper->asleep);
+//@ src/dispatch/wake.h: if (sleep == 0 || sqcq__load_acquire(&sleeper->woken) == sleep)
+//@ src/dispatch/wake.h: sqcq__sleeper_write(sleeper);
+//@ src/dispatch/wake.h: sqcq__store_release(&sleeper->woken,
+//@ src/dispatch/wake.h: sqcq__store_seq(&sleeper->asleep, ++sleeper->sleeps);
+//@ src/dispatch/wake.h: sqcq__store_relaxed(&sleeper->asleep, 0);
+//@ src/engine/turn.c: for (uint64_t work = sqcq__lanes_take_work(&engine->lanes); work != 0; work &= work - 1)
+//@ src/engine/turn.c: engine->io.drained += drain_lane(engine, &engine->lanes.lanes[__builtin_ctzll(work)]);
+//@ src/engine/wait.c: sqcq__sleeper_announce(&engine->sleeper);
+//@ src/engine/wait.c: if (!sqcq__published(engine)) {
+//@ src/engine/wait.c: error = sqcq__turn_submit(engine, timeout_ns);
+//@ src/engine/wait.c: sqcq__sleeper_clear(&engine->sleeper);
 struct T : test_suite<T, 3> {
   atomic<int> work, asleep, woken, tail[2];
   rl::mutex m; rl::condition_variable_any c; int ev;      // ev: guarded by m

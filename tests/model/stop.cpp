@@ -20,6 +20,20 @@ using namespace rl;
 #define BOUND 3
 #endif
 enum { SLOTS = 2, FREE = 0, HELD = 1, STOPPED = 2 };
+//@ src/mpsc/lane.h: if (sqcq__load_relaxed(&lane->claim) != SQCQ__CLAIM_FREE)
+//@ src/mpsc/lane.h: return sqcq__cas_acquire(&lane->claim, &expected, (uint32_t)as);
+//@ src/mpsc/lane.h: sqcq__store_release(&lane->claim, SQCQ__CLAIM_FREE);
+//@ src/mpsc/lanes.h: sqcq__lane_commit(lane);
+//@ src/mpsc/lanes.h: sqcq__lane_unclaim(lane);
+//@ src/mpsc/lanes.h: sqcq__or_seq(&lanes->work, bit);
+//@ src/mpsc/lanes.h: return sqcq__swap_seq(&lanes->work, 0);
+//@ src/base/spsc.h: ring->head_seen = sqcq__load_acquire(&ring->head);
+//@ src/base/spsc.h: sqcq__store_release(&ring->tail, ring->next);
+//@ src/base/spsc.h: return sqcq__load_acquire(&ring->tail) - ring->first;
+//@ src/base/spsc.h: sqcq__store_release(&ring->head, ring->first);
+//@ src/engine/act.c: bool shared = sqcq__lanes_stop(&engine->lanes);
+//@ src/engine/act.c: io->sealed = shared && own;
+//@ src/engine/act.c: sqcq__turn_drain(engine);
 struct T : test_suite<T, 3> {
   atomic<int> claim[LANES], tail[LANES], head[LANES], work, stopping; rl::var<int> slot[LANES][SLOTS];
   int accepted[2], done[2]; bool over; bool late;

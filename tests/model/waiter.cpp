@@ -29,6 +29,26 @@ using namespace rl;
 #define BOUND 3
 #endif
 enum { F = 1<<20, CLOSED = 1<<20 };
+//@ src/dispatch/wake.c: atomic_thread_fence(memory_order_seq_cst);
+//@ src/dispatch/wake.c: sqcq__store_relaxed(&waiter->number, (last + 1) | way);
+//@ src/dispatch/wake.c: sqcq__store_release(&waiter->want, want);
+//@ src/dispatch/wake.c: atomic_thread_fence(memory_order_seq_cst);
+//@ src/dispatch/wake.c: if (sqcq__load_acquire(&waiter->roused) == number)
+//@ src/dispatch/wake.c: (void)ck_ec32_add(&waiter->count, &ec_mode, 1);
+//@ src/dispatch/wake.c: (void)syscall(SYS_futex, &waiter->count.counter, FUTEX_WAKE
+//@ src/dispatch/wake.c: sqcq__store_release(&waiter->roused, number);
+//@ src/dispatch/wake.h: return ck_ec32_value(&waiter->count);
+//@ src/dispatch/wake.h: return sqcq__load_acquire(&waiter->want);
+//@ src/dispatch/wake.h: return sqcq__load_relaxed(&waiter->number);
+//@ src/engine/consume.c: uint32_t prepared = sqcq__waiter_prepare(waiter);
+//@ src/engine/consume.c: sqcq__waiter_announce(waiter, min);
+//@ src/engine/consume.c: if (!may_go_on(engine, channel, min))
+//@ src/engine/consume.c: sqcq__waiter_sleep(waiter, prepared, deadline);
+//@ src/dispatch/router.c: sqcq__waiters_fence();
+//@ src/dispatch/router.c: uint32_t sleepers = find_sleepers(router), woken = 0;
+//@ src/dispatch/channel.c: sqcq__credit_give(&channel->credit, n);
+//@ src/dispatch/channel.c: sqcq__waiters_fence();
+//@ src/dispatch/channel.c: (void)sqcq__channel_wake(channel, false);
 struct T : test_suite<T, S==3?4:3> {
   atomic<int> word, tail, head, want, number, roused, count;
   rl::mutex m; rl::condition_variable_any c;

@@ -8,6 +8,12 @@ using namespace rl;
 #ifndef BOUND
 #define BOUND 4
 #endif
+//@ src/dispatch/channel.c: uint32_t unread = sqcq__channel_unread(channel);
+//@ src/dispatch/channel.c: if (unread >= want)
+//@ src/dispatch/channel.c: sqcq__looks_fence();
+//@ src/dispatch/channel.c: uint64_t word = sqcq__load_acquire(&channel->credit.word);
+//@ src/dispatch/channel.c: return taken <= unread;
+//@ src/dispatch/wake.c: atomic_thread_fence(memory_order_acquire);
 struct T : test_suite<T, 3> {
   atomic<int> word, tail, lane;
   void before(){ word($)=1; tail($)=0; lane($)=0; }
