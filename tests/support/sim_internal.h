@@ -20,7 +20,6 @@
 #include <liburing.h>
 
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -78,7 +77,7 @@ struct sqcq__ring {
   bool bound;
   bool fd_registered;
   uint32_t workers[2];
-  pthread_t thread;   /* that bound it */
+  uint64_t thread;    /* that bound it: sqcq__thread_self(), since pthread_t is used again */
   atomic_bool inside; /* relaxed: a guard against two threads, orders nothing */
 
   struct io_uring_sqe *sqes;

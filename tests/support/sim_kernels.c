@@ -21,7 +21,7 @@ struct kernel {
   bool genuine_5_10;     /* later 5.10 have the io_uring of 5.15 */
 };
 
-static const struct kernel kernels[] = {
+static const struct kernel kernels[SIM_KERNELS] = {
     {"5.10", FLAGS_5_18 | FLAGS_5_19 | FLAGS_6_0 | FLAGS_6_1, 0x7f, -EINVAL, false, true},
     {"5.10.262", FLAGS_5_18 | FLAGS_5_19 | FLAGS_6_0 | FLAGS_6_1, 0x7ff, -EINVAL, false, false},
     {"5.15", FLAGS_5_18 | FLAGS_5_19 | FLAGS_6_0 | FLAGS_6_1, 0x7ff, -EINVAL, false, false},
@@ -32,11 +32,16 @@ static const struct kernel kernels[] = {
     {"6.18", 0, 0x3ffff, 0, true, false},
 };
 
+const char *sim_kernel_version(uint32_t number)
+{
+  return number < SIM_KERNELS ? kernels[number].version : NULL;
+}
+
 struct sim_config sim_kernel(const char *version)
 {
   struct sim_config config = {.seed = 1, .in_order = true, .cancel = SIM_CANCEL_WINS};
 
-  for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
+  for (uint32_t i = 0; i < SIM_KERNELS; i++) {
     const struct kernel *kernel = &kernels[i];
 
     if (strcmp(kernel->version, version) != 0)

@@ -7,6 +7,8 @@
 #endif
 #include "support/sim_internal.h"
 
+#include "base/thread.h"
+
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -22,7 +24,7 @@
 void sim__come_in(struct sqcq__ring *ring, const char *call)
 {
   if (ring->bound && (ring->setup_flags & IORING_SETUP_SINGLE_ISSUER) != 0 &&
-      !pthread_equal(ring->thread, pthread_self()))
+      ring->thread != sqcq__thread_self())
     sim__abort("%s: by a second thread on a SINGLE_ISSUER ring", call);
   /* relaxed: the room has one owner; where it has not, this is about to say so. */
   if (atomic_exchange_explicit(&ring->inside, true, memory_order_relaxed))

@@ -123,6 +123,10 @@ struct sim_config {
  * 5.10, which is 5.15's io_uring), "5.15", "5.19", "6.0", "6.1", "6.12", "6.18". */
 struct sim_config sim_kernel(const char *version);
 
+/* The versions, oldest first; NULL beyond the last one. */
+#define SIM_KERNELS 8u
+const char *sim_kernel_version(uint32_t number);
+
 /* Let it do all the things a kernel may do, each now and then: any order, late, short, failing,
  * interrupted, refused, cancels that race. */
 void sim_unruly(struct sim_config *config, uint64_t seed);

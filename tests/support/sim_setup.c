@@ -6,6 +6,8 @@
 #endif
 #include "support/sim_internal.h"
 
+#include "base/thread.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -49,6 +51,8 @@ static int32_t try_setup(const struct sqcq__ring *ring, uint32_t flags)
 
   if (error != 0)
     return error;
+  if ((flags & IORING_SETUP_DEFER_TASKRUN) != 0 && (flags & IORING_SETUP_SINGLE_ISSUER) == 0)
+    return -EINVAL;
   return (flags & ring->plan.config.setup_refused) != 0 ? -EINVAL : 0;
 }
 
@@ -218,7 +222,7 @@ int sqcq__ring_bind(struct sqcq__ring *ring, int *fd_error)
   int error = sim__fault(ring, SIM_CALL_BIND);
   if (error == 0) {
     ring->bound = true;
-    ring->thread = pthread_self();
+    ring->thread = sqcq__thread_self();
     *fd_error = sim__fault(ring, SIM_CALL_RING_FD);
     ring->fd_registered = *fd_error == 0;
   }
@@ -243,7 +247,7 @@ int sqcq__ring_bound_workers(struct sqcq__ring *ring, uint32_t bounded, uint32_t
 void sqcq__ring_unbind(struct sqcq__ring *ring)
 {
   sim__come_in(ring, "unbind");
-  if (ring->bound && !pthread_equal(ring->thread, pthread_self()))
+  if (ring->bound && ring->thread != sqcq__thread_self())
     sim__abort("unbind: not by the thread that called bind");
   ring->fd_registered = false;
   sim__go_out(ring);
