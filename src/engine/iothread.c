@@ -146,9 +146,10 @@ static void end_lost(struct sqcq_engine *engine, bool mine, int wait_ms)
     sqcq__turn_drain(engine);
     sqcq__turn_cancel(engine); /* its reports; whom it means is answered below */
     answer_all(engine);
-    sqcq__store_relaxed(&engine->stats.inflight, 0); /* relaxed, both: statistics */
-    sqcq__store_relaxed(&engine->stats.waiting, 0);
   }
+  /* relaxed, both: statistics */
+  sqcq__store_relaxed(&engine->stats.inflight, io->requests.flying_count);
+  sqcq__store_relaxed(&engine->stats.waiting, io->requests.waiting_count);
   sqcq__count(&engine->stats.completed, io->router.pushed - io->reports);
   sqcq__router_publish(&io->router);
   if (sqcq__requests_unanswered(&io->requests) == 0 && sqcq__cancels_close(&engine->cancels)) {

@@ -83,6 +83,30 @@ static void nothing_is_answered_until_the_kernel_lets_go(void **state)
   end(&rig);
 }
 
+/* What the ring still has to say when it is closed is delivered, and is in flight no more. */
+static void what_is_delivered_at_the_end_is_not_in_flight(void **state)
+{
+  struct rig rig;
+
+  rig_start(&rig, "5.15");
+  for (uint64_t i = 0; i < 3; i++)
+    rig_ask_silent(&rig, i);
+  (void)rig_turns(&rig, 2);
+  rig_ask(&rig, 3);
+  sim_fail(SIM_CALL_ENTER, 0, 1000, -EBADF);
+  sim_now()->holds_on = true;
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  assert_true(sim_complete(0, -EIO));
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  rig_expect(&rig, 0, -EIO, 0);
+  assert_int_equal(rig_stats(&rig).inflight, 3); /* the one of which nobody knows included */
+  sim_let_go();
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  assert_int_equal(rig_stats(&rig).inflight, 0);
+  expect_all_answered(&rig, 3);
+  end(&rig);
+}
+
 /* Nothing to wait for, and no tombstone needed. */
 static void all_is_answered_at_once_where_nothing_is_in_flight(void **state)
 {
@@ -197,6 +221,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(ring_that_fails_is_closed_and_all_is_answered),
       cmocka_unit_test(nothing_is_answered_until_the_kernel_lets_go),
+      cmocka_unit_test(what_is_delivered_at_the_end_is_not_in_flight),
       cmocka_unit_test(all_is_answered_at_once_where_nothing_is_in_flight),
       cmocka_unit_test(ring_that_fails_is_ended_by_whoever_destroys),
       cmocka_unit_test(thread_that_ends_leaves_its_work_to_the_next),
