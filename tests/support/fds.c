@@ -61,12 +61,13 @@ bool fds_same(const struct fds *before)
   struct fds now;
 
   fds_look(&now);
-  for (long fd = 0; fd < FDS_MAX; fd++) {
+  bool same = memcmp(before->open, now.open, sizeof(now.open)) == 0;
+  for (long fd = 0; fd < FDS_MAX && !same; fd++) {
     bool was = (before->open[fd / 64] >> (fd % 64) & 1) != 0;
     bool is = (now.open[fd / 64] >> (fd % 64) & 1) != 0;
 
     if (was != is)
       print_fd(fd, is);
   }
-  return memcmp(before->open, now.open, sizeof(now.open)) == 0;
+  return same;
 }
