@@ -7,6 +7,8 @@
 #endif
 #include "integration/fixture.h"
 
+#include "support/forked.h"
+
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
@@ -27,75 +29,6 @@ static void make(void)
   assert_ok(sqcq_file_add(rig.engine, pipes[0], &silent));
 }
 
-/* In the child: the number of the first call that did not refuse, 0: all did. */
-static int call_everything(sqcq_buffer buffer)
-{
-  struct sqcq_engine *engine = rig.engine;
-  struct sqcq_channel_config channel_config = {.size = sizeof(channel_config)};
-  struct sqcq_pool_config pool_config = {
-      .size = sizeof(pool_config), .count = 1, .buffer_size = 64};
-  struct sqcq_cancel_target all = {.what = SQCQ_CANCEL_ALL};
-  struct sqcq_read read = {.file = rig.file, .buffer = buffer, .channel = rig.channel, .length = 1};
-  struct sqcq_completion done = {.buffer = buffer};
-  struct sqcq_channel_counters counters;
-  struct sqcq_histogram histogram;
-  struct sqcq_feature feature;
-  struct sqcq_stats stats;
-  struct sqcq_held held;
-  sqcq_channel channel;
-  sqcq_notice notice = {0};
-  sqcq_buffer other;
-  sqcq_lane opened;
-  sqcq_file file;
-  sqcq_pool pool;
-  char memory[8];
-  const int results[] = {
-      sqcq_engine_destroy(engine, &held),
-      sqcq_engine_poll(engine),
-      sqcq_engine_wait(engine, SQCQ_FOREVER),
-      sqcq_engine_run(engine),
-      sqcq_engine_stop(engine, SQCQ_STOP_CANCEL, SQCQ_FOREVER),
-      sqcq_engine_fd(engine),
-      sqcq_engine_arm(engine),
-      sqcq_engine_stats(engine, &stats, sizeof(stats)),
-      sqcq_engine_features(engine, &feature, 1, sizeof(feature)),
-      sqcq_engine_histogram(engine, SQCQ_STAGE_QUEUE, &histogram, sizeof(histogram)),
-      sqcq_channel_create(engine, &channel_config, &channel),
-      sqcq_channel_destroy(engine, rig.channel),
-      sqcq_channel_poll(engine, rig.channel, &done, 1),
-      sqcq_channel_wait(engine, rig.channel, &done, 1, 1, SQCQ_FOREVER),
-      sqcq_channel_fd(engine, rig.channel),
-      sqcq_channel_arm(engine, rig.channel, 1),
-      sqcq_channel_stats(engine, rig.channel, &counters, sizeof(counters)),
-      sqcq_pool_create(engine, &pool_config, &pool),
-      sqcq_pool_destroy(engine, rig.pool),
-      sqcq_file_add(engine, 0, &file),
-      sqcq_file_open(engine, AT_FDCWD, "/dev/null", 0, &file),
-      sqcq_file_remove(engine, rig.file, SQCQ_REMOVE_DEFAULT),
-      sqcq_buffer_acquire(engine, rig.pool, &other, 1),
-      sqcq_buffer_release(engine, &buffer, 1),
-      sqcq_buffer_wrap(engine, memory, sizeof(memory), &other),
-      sqcq_buffer_unwrap(engine, buffer),
-      sqcq_completion_buffers(engine, &done, &other, 1),
-      sqcq_request(engine, &read),
-      sqcq_request_many(engine, &read, 1),
-      sqcq_request_wait(engine, SQCQ_BOUND_CHANNEL, rig.channel.id, SQCQ_FOREVER),
-      sqcq_request_notify(engine, SQCQ_BOUND_CHANNEL, rig.channel.id, 0, &notice),
-      sqcq_request_unnotify(engine, notice),
-      sqcq_lane_open(engine, &opened),
-      sqcq_lane_close(engine, lane),
-      sqcq_lane_request(engine, lane, &read),
-      sqcq_lane_request_many(engine, lane, &read, 1),
-      sqcq_cancel(engine, &all),
-  };
-
-  for (int i = 0; i < (int)(sizeof(results) / sizeof(results[0])); i++)
-    if (results[i] != -EPERM)
-      return i + 1;
-  return sqcq_buffer_data(engine, buffer) == NULL && sqcq_buffer_size(engine, buffer) == 0 ? 0
-                                                                                           : 100;
-}
-
 static void fork_and_call(sqcq_buffer buffer)
 {
   int status;
@@ -103,7 +36,12 @@ static void fork_and_call(sqcq_buffer buffer)
 
   assert_true(child >= 0);
   if (child == 0)
-    _exit(call_everything(buffer));
+    _exit(forked_calls(&(struct forked_targets){.engine = rig.engine,
+                                                .channel = rig.channel,
+                                                .pool = rig.pool,
+                                                .file = rig.file,
+                                                .lane = lane,
+                                                .buffer = buffer}));
   assert_int_equal(waitpid(child, &status, 0), child);
   assert_true(WIFEXITED(status));
   assert_int_equal(WEXITSTATUS(status), 0);

@@ -9,9 +9,14 @@
  *   tape_cancel.h    cancels
  *   tape_room.h      and that wait for room
  *   tape_own.h       and with what they have: files, buffers
- *   tape_engine.h    steps of set-up, of consumers and of the I/O thread
+ *   tape_hints.h     and those that are more than a plain read
+ *   tape_engine.h    steps of set-up and of consumers
+ *   tape_io.h        steps of the I/O thread, its end, and the next one's
+ *   tape_actor.h     a thread that can end
+ *   tape_look.h      steps of those who only look: features, statistics, a forked child
  *   tape_loop.h      steps of event loops
  *   tape_end.h       the simulated kernel's, and the end: stop, take the rest, destroy
+ *   tape_outside.h   the clock and what else comes from outside
  *   tape_run.h       from a seed to a run
  *   tape_shrink.h    runs in child processes, and a failing tape made short
  *   test_tape.c      the test
@@ -96,6 +101,11 @@ enum tape_op {
   TAPE_ENGINE_ARM,
   TAPE_CHANNEL_FD,
   TAPE_CHANNEL_ARM,
+  TAPE_RUN,
+  TAPE_GIVE_UP,
+  TAPE_LET_GO,
+  TAPE_LOOK,
+  TAPE_FORK,
   TAPE_OPS
 };
 
@@ -107,8 +117,12 @@ struct tape_step {
 /* What a parent process learns of its child, and the child of itself. */
 struct tape_shared {
   uint64_t seed;
-  uint32_t step;  /* of this tape; beyond the last one: its end */
-  uint64_t steps; /* of all tapes */
+  uint32_t step;               /* of this tape; beyond the last one: its end */
+  uint64_t steps;              /* of all tapes */
+  uint32_t kernel;             /* that it runs on: sim_kernel_version() */
+  uint64_t tapes[SIM_KERNELS]; /* by kernel */
+  uint64_t played[TAPE_OPS];   /* steps by operation */
+  uint64_t takeovers, lost; /* I/O threads that another one followed; rings that went with theirs */
   char text[400];
 };
 
@@ -184,9 +198,10 @@ struct tape_request {
   uint32_t length, buffer_offset;
   int64_t deadline_ns; /* 0: none */
   bool late;           /* it had passed when the request was accepted */
-  bool drained;        /* a turn has been made since */
-  bool cancelled;      /* a cancel was called that means it, */
-  bool ended;          /* and acted upon */
+  bool nowait;
+  bool drained;   /* a turn has been made since */
+  bool cancelled; /* a cancel was called that means it, */
+  bool ended;     /* and acted upon */
 };
 
 /* A cancel whose report is to come. */
@@ -206,6 +221,22 @@ struct tape_source {
   bool silent;
   uint64_t tag, size; /* size of a pipe: bytes written */
   uint64_t got;       /* bytes read of a pipe */
+};
+
+/* Who turns the engine. Threads have numbers: 1 is the one that plays the tape, the others are
+ * actors. */
+#define TAPE_MAIN 1u
+#define TAPE_CLOSING 8u
+
+struct tape_io {
+  bool acted;                /* by actors, save now and then */
+  uint64_t owner;            /* who has made the first turn, or taken over; 0: nobody */
+  bool orphaned;             /* it has ended, and nobody has come since */
+  int fatal;                 /* what enter may say from now on, so that the ring is lost */
+  int lost;                  /* it is, by this */
+  bool held;                 /* the kernel does not let go of what a lost ring held */
+  int closing[TAPE_CLOSING]; /* descriptors whose close may go with the ring */
+  uint32_t closing_count;
 };
 
 #define TAPE_SOURCES 6u
@@ -252,6 +283,8 @@ struct tape {
   bool fresh;          /* no pool and no wrap yet */
   bool stopping, cancelling;
   int64_t stop_limit;
+  struct tape_io io;
+  uint32_t forks;
 };
 
 /* ------------------------------------------------------------------------- */

@@ -5,7 +5,9 @@
 #ifndef SQCQ_TESTS_PROPERTY_TAPE_END_H
 #define SQCQ_TESTS_PROPERTY_TAPE_END_H
 
+#include "tape_hints.h"
 #include "tape_lanes.h"
+#include "tape_look.h"
 #include "tape_loop.h"
 #include "tape_room.h"
 
@@ -50,9 +52,17 @@ static inline void tape_fault(struct tape *tape, const uint32_t r[4])
   static const enum sim_call calls[] = {SIM_CALL_ENTER, SIM_CALL_ENTER, SIM_CALL_UPDATE_FILE,
                                         SIM_CALL_BIND};
   static const int32_t errors[] = {-ENOMEM, -EAGAIN, -EBUSY};
+  static const int32_t fatal[] = {-EBADF, -ENXIO, -EPERM, -EEXIST};
   enum sim_call call = calls[r[0] % 4];
   int32_t error = call == SIM_CALL_ENTER ? errors[r[1] % 3] : -ENOMEM;
 
+  if (r[0] % 24 == 5 && tape_may_be_lost(tape) && tape->io.lost == 0) {
+    tape->io.fatal = fatal[r[1] % 4];
+    tape->io.held = sim_now()->holds_on = r[3] % 4 == 0;
+    sim_fail(SIM_CALL_ENTER, r[2] % 3, UINT32_MAX, tape->io.fatal);
+    tape_say(tape, "kernel: enter fails for good with %d", tape->io.fatal);
+    return;
+  }
   if (call == SIM_CALL_BIND && sqcq__phase(tape->engine) != SQCQ__PHASE_CREATED)
     return;
   sim_fail(call, r[2] % 3, 1 + r[3] % 2, error);
@@ -86,6 +96,11 @@ static inline bool tape_destroy(struct tape *tape)
   struct sqcq_held held = {.reserved = 7};
   uint32_t buffers = 0, wrapped = 0;
   bool turned = sqcq__phase(tape->engine) != SQCQ__PHASE_CREATED;
+  bool stopped = tape_stopped(tape);
+
+  if ((tape->io.orphaned || tape->io.lost != 0) && tape->io.held)
+    tape_let_go(tape); /* it would wait for some seconds */
+  tape_note_closing(tape);
 
   for (uint32_t i = 0; i < TAPE_BUFFERS; i++)
     if (tape->buffers[i].used && tape->buffers[i].owner != TAPE_STALE)
@@ -94,6 +109,9 @@ static inline bool tape_destroy(struct tape *tape)
   tape_say(tape, "destroy -> %d: running %u, inflight %u, unread %u, buffers %u, wrapped %u",
            result, held.running, held.inflight, held.unread, held.buffers, held.wrapped);
   if (result == 0) {
+    tape_close_leaked(tape);
+    if (tape->io.orphaned)
+      tape->io.lost = -EOWNERDEAD;
     tape_check(tape, held.reserved == 7, "destroyed, and *held has changed");
     tape_check(tape, tape->reports_due + tape->reports_out == 0, "destroyed");
     tape_check(tape, tape->pending == 0 && buffers == 0 && wrapped == 0, "destroyed");
@@ -101,9 +119,12 @@ static inline bool tape_destroy(struct tape *tape)
     return true;
   }
   tape_check(tape, result == -EBUSY, "destroy: %d", result);
-  if (!turned) {
+  if (!stopped && tape->engine->iothread.lost != 0) {
+    tape_lost(tape, TAPE_MAIN);
+  } else if (!turned) {
     tape->stopping = tape->cancelling = true;
     if (sqcq__phase(tape->engine) != SQCQ__PHASE_CREATED) {
+      tape->io.owner = TAPE_MAIN;
       tape_drained(tape);
       tape_cancels_done(tape);
       tape_channels_back(tape);
@@ -138,7 +159,8 @@ static inline void tape_play_kernel(struct tape *tape, const struct tape_step *s
     tape_silence(tape, r[0] % TAPE_SOURCES, r[1] % 2 == 0);
     break;
   case TAPE_COMPLETE:
-    (void)sim_complete(r[0] % 4, tape->unruly && r[1] % 4 == 0 ? -EIO : SIM_RESULT_REAL);
+    if (sim_rings() > 0)
+      (void)sim_complete(r[0] % 4, tape->unruly && r[1] % 4 == 0 ? -EIO : SIM_RESULT_REAL);
     break;
   case TAPE_HOLD:
     sim_now()->hold = r[0] % 3 == 0 ? 0 : r[1] % 16;
@@ -179,19 +201,19 @@ static inline void tape_play_rest(struct tape *tape, const struct tape_step *ste
                        r[3] % 2 * 1000);
     break;
   case TAPE_POLL:
-    (void)tape_poll(tape);
-    break;
   case TAPE_WAIT:
-    tape_wait(tape, r);
-    break;
   case TAPE_STOP:
-    tape_stop(tape, r[0] % 8 == 0 ? 2 : r[1] % 2,
-              r[2] % 8 == 0   ? -2
-              : r[2] % 2 == 0 ? -1
-                              : (int64_t)(r[3] % 50) * TAPE_MS);
-    break;
   case TAPE_ENGINE_ARM:
-    tape_engine_arm(tape);
+  case TAPE_RUN:
+  case TAPE_GIVE_UP:
+  case TAPE_LET_GO:
+    tape_play_io(tape, step);
+    break;
+  case TAPE_LOOK:
+    tape_look(tape, r);
+    break;
+  case TAPE_FORK:
+    tape_fork(tape, r);
     break;
   case TAPE_CHANNEL_FD:
     tape_channel_fd(tape, r);
@@ -280,11 +302,13 @@ static inline bool tape_play(struct tape *tape, const struct tape_step *step)
 
 static inline void tape_to_the_end(struct tape *tape, struct rng *rng)
 {
-  bool cancel = rng_percent(rng, 50);
+  bool cancel = rng_percent(rng, 50), run = rng_percent(rng, 25);
+  int turns = 0;
 
   sim_now()->hold = 0;
   sim_fail(SIM_CALL_ENTER, 0, 0, -ENOMEM);
   sim_fail(SIM_CALL_BIND, 0, 0, -ENOMEM);
+  tape_let_go(tape);
   if (!cancel) {
     for (uint32_t i = 0; i < TAPE_SOURCES; i++) {
       tape_silence(tape, i, false);
@@ -295,17 +319,16 @@ static inline void tape_to_the_end(struct tape *tape, struct rng *rng)
   }
   tape_stop(tape, cancel ? SQCQ_STOP_CANCEL : SQCQ_STOP_DRAIN,
             rng_percent(rng, 50) ? SQCQ_FOREVER : 20 * TAPE_MS);
-  for (int turns = 0; !tape_stopped(tape); turns++) {
-    tape_check(tape, turns < TAPE_TURNS_MAX, "it does not come to an end: %u pending",
+  while (!tape_stopped(tape)) {
+    tape_check(tape, turns++ < TAPE_TURNS_MAX, "it does not come to an end: %u pending",
                tape->pending);
     tape_clock_ns += TAPE_MS / 2;
-    (void)tape_poll(tape);
+    (void)tape_turn(tape, run ? TAPE_RUN : TAPE_POLL, 0, (uint32_t)rng_next(rng));
     tape_check_all(tape);
     if (rng_percent(rng, 30))
       (void)tape_consume(tape, tape_pick_channel(tape, (uint32_t)rng_next(rng)), 4, 0, -1);
   }
-  int over = sqcq_engine_poll(tape->engine);
-  tape_check(tape, over == -ESHUTDOWN, "a turn after the last: %d", over);
+  (void)tape_turn(tape, TAPE_POLL, 0, 0); /* one after the last */
 }
 
 static inline void tape_give_back(struct tape *tape)

@@ -1,5 +1,5 @@
 /*
- * Steps of set-up (pools and channels), of consumers and of the I/O thread.
+ * Steps of set-up (pools and channels) and of consumers.
  */
 #ifndef SQCQ_TESTS_PROPERTY_TAPE_ENGINE_H
 #define SQCQ_TESTS_PROPERTY_TAPE_ENGINE_H
@@ -199,7 +199,7 @@ static inline int tape_consume(struct tape *tape, int at, uint32_t max, uint32_t
   } else {
     n = sqcq_channel_wait(tape->engine, handle, completions, max, min, timeout_ns);
     tape_allow(&errors,
-               n == -EDEADLK && unread == 0 && timeout_ns > 0 &&
+               n == -EDEADLK && unread == 0 && timeout_ns > 0 && tape->io.owner == TAPE_MAIN &&
                    sqcq__phase(tape->engine) == SQCQ__PHASE_RUNNING,
                -EDEADLK);
   }
@@ -210,69 +210,6 @@ static inline int tape_consume(struct tape *tape, int at, uint32_t max, uint32_t
   for (int i = 0; i < n; i++)
     tape_take(tape, (uint32_t)at, &completions[i]);
   return n;
-}
-
-/* ------------------------------------------------------------------------- */
-/* The I/O thread                                                            */
-/* ------------------------------------------------------------------------- */
-
-/* A turn that was made has drained the lanes and let go of channels. */
-static inline void tape_turned(struct tape *tape, int result, uint32_t unread, int64_t at,
-                               int may_fail)
-{
-  uint32_t now = tape_unread_all(tape);
-
-  if (sqcq__phase(tape->engine) == SQCQ__PHASE_CREATED) {
-    tape_check(tape, result < 0 && result == may_fail, "no turn: %d", result);
-    return;
-  }
-  tape_drained(tape);
-  tape->turned_at = at;
-  tape_cancels_done(tape);
-  tape_channels_back(tape);
-  tape_check(tape, now - unread == (result > 0 ? (uint32_t)result : 0), "%d, %u delivered", result,
-             now - unread);
-  if (result < 0 && result != may_fail)
-    tape_check(tape, result == -ESHUTDOWN && tape_stopped(tape), "turn: %d", result);
-  if (tape_stopped(tape))
-    tape_check(tape, tape->stopping && now == tape->pending + tape->reports_out,
-               "stopped, %u pending, %u unread", tape->pending, now);
-}
-
-static inline int tape_poll(struct tape *tape)
-{
-  uint32_t unread = tape_unread_all(tape);
-  int64_t at = tape_clock_ns;
-  int result = sqcq_engine_poll(tape->engine);
-
-  tape_say(tape, "poll -> %d", result);
-  tape_turned(tape, result, unread, at, -ENOMEM);
-  return result;
-}
-
-static inline void tape_wait(struct tape *tape, const uint32_t r[4])
-{
-  uint32_t unread = tape_unread_all(tape);
-  int64_t at = tape_clock_ns;
-  int result = sqcq_engine_wait(tape->engine, r[0] % 3 * 1500);
-
-  tape_say(tape, "wait -> %d", result);
-  tape_turned(tape, result, unread, at, result == -EINTR && tape->unruly ? -EINTR : -ENOMEM);
-}
-
-static inline void tape_stop(struct tape *tape, unsigned mode, int64_t limit_ns)
-{
-  int result = sqcq_engine_stop(tape->engine, mode, limit_ns);
-  struct tape_errors errors = {.count = 0};
-
-  tape_say(tape, "stop %u, limit %lld -> %d", mode, (long long)limit_ns, result);
-  tape_allow(&errors, mode > 1 || limit_ns < -1, -EINVAL);
-  if (!tape_worked(tape, &errors, result, "stop"))
-    return;
-  tape->stopping = true;
-  tape->cancelling = tape->cancelling || mode == SQCQ_STOP_CANCEL;
-  if (limit_ns >= 0 && tape_clock_ns + limit_ns < tape->stop_limit)
-    tape->stop_limit = tape_clock_ns + limit_ns;
 }
 
 #endif

@@ -12,11 +12,6 @@ static inline int tape_lane_place(const struct tape *tape)
              tape->lanes[i].state == TAPE_DEAD);
 }
 
-static inline int tape_pick_lane(const struct tape *tape, uint32_t r)
-{
-  TAPE_PICK(r, TAPE_LANES, tape->lanes[i].state != TAPE_NONE, tape->lanes[i].state == TAPE_OPEN);
-}
-
 static inline uint32_t tape_lanes_open(const struct tape *tape)
 {
   uint32_t count = 0;
@@ -48,11 +43,11 @@ static inline void tape_lane_open(struct tape *tape)
 }
 
 /* A handle that is another's, or nobody's. */
-static inline bool tape_spoil_lane(uint32_t r, sqcq_lane *lane)
+static inline bool tape_spoil_lane(const struct tape *tape, uint32_t r, sqcq_lane *lane)
 {
   if (r % 16 != 0)
     return false;
-  lane->id = (lane->id == 0 ? 1 : lane->id) ^ 0x800;
+  lane->id = tape_foreign(tape, lane->id);
   return true;
 }
 
@@ -61,7 +56,7 @@ static inline void tape_lane_close(struct tape *tape, const uint32_t r[4])
   struct tape_errors errors = {.count = 0};
   int at = tape_pick_lane(tape, r[0]);
   sqcq_lane lane = at < 0 ? (sqcq_lane){0} : tape->lanes[at].handle;
-  bool foreign = tape_spoil_lane(r[1], &lane);
+  bool foreign = tape_spoil_lane(tape, r[1], &lane);
 
   tape_allow(&errors, foreign, -EINVAL);
   tape_allow(&errors, !foreign && (at < 0 || tape->lanes[at].state != TAPE_OPEN), -EBADFD);
@@ -83,17 +78,11 @@ static inline void tape_lane_request(struct tape *tape, const uint32_t r[4])
   try.lane = at;
   if (r[3] >> 28 == 0)
     tape_spoil_read(tape, r[0] >> 20, &read, &try);
-  if (tape_spoil_lane(r[1] >> 28, &lane))
+  if (tape_spoil_lane(tape, r[1] >> 28, &lane))
     try.error = -EINVAL;
   tape_guard(tape, try.buffer);
   struct tape_errors errors = tape_expect(tape, &try);
-  int result = sqcq_lane_request(tape->engine, lane, &read);
-  tape_say(tape, "lane %d: request %d: channel %d, file %d, buffer %d, length %u -> %d", at,
-           (int)read.user_data, try.channel, try.file, try.buffer, read.length, result);
-  if (tape_worked(tape, &errors, result, "lane_request"))
-    tape_accept(tape, &read, &try);
-  else
-    tape_count_refusal(tape, result);
+  tape_hand_in(tape, &read, &try, lane, &errors, "lane_request");
 }
 
 static inline void tape_lane_request_many(struct tape *tape, const uint32_t r[4])

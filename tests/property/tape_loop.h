@@ -1,42 +1,11 @@
 /*
- * Steps of event loops: the I/O thread and consumers arm, and whoever is armed and has what it waits
- * for has a readable descriptor, after every step.
+ * Steps of event loops: consumers arm (the I/O thread does so in tape_io.h), and whoever is armed and
+ * has what it waits for has a readable descriptor, after every step.
  */
 #ifndef SQCQ_TESTS_PROPERTY_TAPE_LOOP_H
 #define SQCQ_TESTS_PROPERTY_TAPE_LOOP_H
 
-#include "tape_engine.h"
-
-#include <poll.h>
-
-static inline bool tape_readable(int fd)
-{
-  struct pollfd watch = {.fd = fd, .events = POLLIN};
-
-  return poll(&watch, 1, 0) == 1;
-}
-
-static inline void tape_engine_arm(struct tape *tape)
-{
-  bool loops = (tape->config.flags & SQCQ_ENGINE_EVENT_LOOP) != 0;
-  bool armed = tape->engine->io.armed;
-  struct tape_errors errors = {.count = 0};
-  int fd = sqcq_engine_fd(tape->engine);
-
-  tape_check(tape, loops ? fd >= 0 : fd == -EOPNOTSUPP, "engine_fd: %d", fd);
-  tape_allow(&errors, !loops, -EOPNOTSUPP);
-  tape_allow(&errors, loops && tape_stopped(tape), -ESHUTDOWN);
-  int result = sqcq_engine_arm(tape->engine);
-  tape_say(tape, "engine_arm -> %d", result);
-  tape_allow(&errors, loops && result == -ENOMEM, -ENOMEM); /* of an enter, or of the first turn */
-  if (!tape_worked(tape, &errors, result, "engine_arm"))
-    return;
-  tape_check(tape, tape->engine->io.armed == (result == 0), "armed");
-  if (result > 0 || armed) /* nothing that was written before is left */
-    tape_check(tape, result == 0 || !tape_readable(fd), "not armed, and readable");
-  if (result == 0)
-    tape_check(tape, tape->undrained == 0, "armed, with requests in lanes");
-}
+#include "tape_io.h"
 
 static inline void tape_channel_fd(struct tape *tape, const uint32_t r[4])
 {
@@ -95,7 +64,8 @@ static inline void tape_check_armed(struct tape *tape)
 {
   struct sqcq_engine *engine = tape->engine;
 
-  if (engine->io.armed && (tape->undrained > 0 || sqcq__load_relaxed(&engine->control.bits) != 0))
+  if (engine->io.armed && tape->io.lost == 0 &&
+      (tape->undrained > 0 || sqcq__load_relaxed(&engine->control.bits) != 0))
     tape_check(tape, tape_readable(engine->sleeper.eventfd), "the I/O thread sleeps on work");
   for (uint32_t i = 0; i < TAPE_CHANNELS; i++) {
     struct tape_channel *channel = &tape->channels[i];

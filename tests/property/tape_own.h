@@ -94,7 +94,7 @@ static inline void tape_file_remove(struct tape *tape, const uint32_t r[4])
   tape_allow(&errors, mode == 3, -EINVAL);
   tape_allow(&errors, at < 0 || tape->files[at].state != TAPE_OPEN, -EBADF);
   if (r[1] % 16 == 1 && at >= 0) {
-    handle.id ^= 0x800; /* another engine's */
+    handle.id = tape_foreign(tape, handle.id);
     tape_allow(&errors, true, -EINVAL);
   }
   int result = sqcq_file_remove(tape->engine, handle, mode);

@@ -45,6 +45,17 @@ static inline int tape_pick_buffer(const struct tape *tape, uint32_t r)
   TAPE_PICK(r, TAPE_BUFFERS, tape->buffers[i].used, tape->buffers[i].owner == TAPE_OWNED);
 }
 
+static inline int tape_pick_lane(const struct tape *tape, uint32_t r)
+{
+  TAPE_PICK(r, TAPE_LANES, tape->lanes[i].state != TAPE_NONE, tape->lanes[i].state == TAPE_OPEN);
+}
+
+/* A handle that is another engine's. */
+static inline uint64_t tape_foreign(const struct tape *tape, uint64_t id)
+{
+  return (id == 0 ? sqcq__handle(1, 0, tape->engine->tag) : id) ^ 0x800; /* a bit of the tag */
+}
+
 /* ------------------------------------------------------------------------- */
 /* Requests                                                                  */
 /* ------------------------------------------------------------------------- */
@@ -92,6 +103,8 @@ static inline void tape_make_read(struct tape *tape, const uint32_t r[4], struct
     read->flags |= SQCQ_READ_DONTCACHE;
     try->error = tape->kernel.dontcache_error == 0 ? 0 : -EOPNOTSUPP;
   }
+  if (r[0] % 8 == 3)
+    read->flags |= SQCQ_READ_NOWAIT;
   if ((r[1] >> 8) % 8 == 0)
     read->deadline_ns = (uint64_t)(tape_clock_ns + ((int64_t)(r[1] >> 12) % 40 - 3) * 1000000);
   if (try->channel >= 0)
@@ -110,7 +123,7 @@ static inline void tape_spoil_read(struct tape *tape, uint32_t r, struct sqcq_re
   try->error = -EINVAL;
   read->flags = 0;
   read->ioprio = 0;
-  switch (r % 14) {
+  switch (r % 16) {
   case 0:
     read->length = 0;
     break;
@@ -141,17 +154,23 @@ static inline void tape_spoil_read(struct tape *tape, uint32_t r, struct sqcq_re
     read->deadline_ns = (uint64_t)INT64_MAX + 1;
     break;
   case 9:
-    read->channel.id = (read->channel.id == 0 ? 1 : read->channel.id) ^ 0x800;
+    read->channel.id = tape_foreign(tape, read->channel.id);
     break;
   case 10:
-    read->file.id = (read->file.id == 0 ? 1 : read->file.id) ^ 0x800;
+    read->file.id = tape_foreign(tape, read->file.id);
     break;
   case 11:
-    read->buffer.id = (read->buffer.id == 0 ? 1 : read->buffer.id) ^ 0x800;
+    read->buffer.id = tape_foreign(tape, read->buffer.id);
     break;
   case 12:
     read->file.id = 0;
     try->error = -EBADF;
+    break;
+  case 13:
+    read->flags = SQCQ_READ_ASYNC | SQCQ_READ_NOWAIT;
+    break;
+  case 14:
+    read->flags = SQCQ_READ_WILLNEED | SQCQ_READ_DONTNEED;
     break;
   default:
     read->channel.id = 0;
@@ -224,6 +243,7 @@ static inline void tape_accept(struct tape *tape, const struct sqcq_read *read,
                                    .length = read->length,
                                    .buffer_offset = read->buffer_offset,
                                    .deadline_ns = (int64_t)read->deadline_ns,
+                                   .nowait = (read->flags & SQCQ_READ_NOWAIT) != 0,
                                    .late = read->deadline_ns != 0 &&
                                            (int64_t)read->deadline_ns <= tape_clock_ns};
   for (uint32_t i = 0; i < try->more_count; i++)
@@ -246,6 +266,35 @@ static inline void tape_guard(struct tape *tape, int buffer)
     memset(tape->buffers[buffer].memory, TAPE_GUARD, tape->buffers[buffer].size);
 }
 
+/* One read, through a lane of its own or not. */
+static inline void tape_hand_in(struct tape *tape, const struct sqcq_read *read,
+                                const struct tape_try *try, sqcq_lane lane,
+                                const struct tape_errors *errors, const char *what)
+{
+  int result =
+      try->own ? sqcq_lane_request(tape->engine, lane, read) : sqcq_request(tape->engine, read);
+
+  tape_say(
+      tape,
+      "%s %d: lane %d, channel %d, file %d, buffer %d, offset %lld, length %u at %u, flags %#x, "
+      "deadline %lld -> %d",
+      what, (int)read->user_data, try->own ? try->lane : -1, try->channel, try->file, try->buffer,
+      (long long)read->offset, read->length, read->buffer_offset, read->flags,
+      (long long)read->deadline_ns, result);
+  if (tape_worked(tape, errors, result, what))
+    tape_accept(tape, read, try);
+  else
+    tape_count_refusal(tape, result);
+}
+
+/* Through which lane, now and then one of its own. */
+static inline sqcq_lane tape_own_lane(const struct tape *tape, uint32_t r, struct tape_try *try)
+{
+  try->own = r % 4 == 0;
+  try->lane = try->own ? tape_pick_lane(tape, r >> 4) : -1;
+  return try->lane < 0 ? (sqcq_lane){0} : tape->lanes[try->lane].handle;
+}
+
 static inline void tape_request(struct tape *tape, const uint32_t r[4], bool bad)
 {
   struct sqcq_read read;
@@ -256,14 +305,7 @@ static inline void tape_request(struct tape *tape, const uint32_t r[4], bool bad
     tape_spoil_read(tape, r[0] >> 20, &read, &try);
   tape_guard(tape, try.buffer);
   struct tape_errors errors = tape_expect(tape, &try);
-  int result = sqcq_request(tape->engine, &read);
-  tape_say(tape, "request %d: channel %d, file %d, buffer %d, offset %lld, length %u at %u -> %d",
-           (int)read.user_data, try.channel, try.file, try.buffer, (long long)read.offset,
-           read.length, read.buffer_offset, result);
-  if (tape_worked(tape, &errors, result, "request"))
-    tape_accept(tape, &read, &try);
-  else
-    tape_count_refusal(tape, result);
+  tape_hand_in(tape, &read, &try, (sqcq_lane){0}, &errors, "request");
 }
 
 static inline void tape_request_many(struct tape *tape, const uint32_t r[4])
@@ -298,67 +340,6 @@ static inline void tape_request_many(struct tape *tape, const uint32_t r[4])
   }
   (void)tape_worked(tape, &errors, result, "request_many");
   tape_count_refusal(tape, result);
-}
-
-static inline void tape_request_vector(struct tape *tape, const uint32_t r[4])
-{
-  struct sqcq_read read;
-  sqcq_buffer handles[TAPE_VECTOR];
-  struct tape_try try;
-  uint32_t count = 1 + r[0] / 8 % TAPE_VECTOR, size = 0;
-
-  tape_make_read(tape, r, &read, &try);
-  if (try.buffer < 0)
-    return;
-  for (uint32_t i = 0; i < count; i++) {
-    int at = i == 0 ? try.buffer : tape_pick_buffer(tape, r[2] + i * 0x3001u);
-
-    if (i > 0)
-      try.more[try.more_count++] = at;
-    handles[i] = tape->buffers[at].handle;
-    size += tape->buffers[at].size;
-    tape_guard(tape, at);
-  }
-  read.flags |= SQCQ_READ_VECTOR;
-  read.buffers = handles;
-  read.buffer_count = (uint16_t)count;
-  read.length = 1 + (r[2] >> 8) % (size - read.buffer_offset);
-  struct tape_errors errors = tape_expect(tape, &try);
-  tape_allow(&errors, tape->config.vectors_max == 0, -EOPNOTSUPP);
-  tape_allow(&errors, tape->config.vectors_max > 0 && count > tape->config.vectors_max, -EINVAL);
-  int result = sqcq_request(tape->engine, &read);
-  tape_say(tape, "request_vector %d: %u buffers from %d on, length %u at %u -> %d",
-           (int)read.user_data, count, try.buffer, read.length, read.buffer_offset, result);
-  memset(handles, 0x33, sizeof(handles)); /* they were copied */
-  if (tape_worked(tape, &errors, result, "request_vector"))
-    tape_accept(tape, &read, &try);
-  else
-    tape_count_refusal(tape, result);
-}
-
-static inline void tape_request_advice(struct tape *tape, const uint32_t r[4])
-{
-  struct sqcq_read read;
-  struct tape_try try;
-
-  tape_make_read(tape, r, &read, &try);
-  try.buffer = -1;
-  try.error = 0;
-  try.advice = true;
-  read.buffer.id = 0;
-  read.buffer_offset = 0;
-  read.ioprio = 0;
-  read.flags = r[3] % 2 == 0 ? SQCQ_READ_WILLNEED : SQCQ_READ_DONTNEED;
-  read.flags |= r[3] % 3 == 0 ? SQCQ_READ_ASYNC : 0;
-  read.length = r[3] % 5 == 0 ? 0 : read.length;
-  read.offset = read.offset > INT32_MAX ? 0 : read.offset;
-  struct tape_errors errors = tape_expect(tape, &try);
-  int result = sqcq_request(tape->engine, &read);
-  tape_say(tape, "request_advice %d: flags %#x -> %d", (int)read.user_data, read.flags, result);
-  if (tape_worked(tape, &errors, result, "request_advice"))
-    tape_accept(tape, &read, &try);
-  else
-    tape_count_refusal(tape, result);
 }
 
 #endif

@@ -8,8 +8,10 @@
 #ifndef SQCQ_TESTS_PROPERTY_TAPE_ROOM_H
 #define SQCQ_TESTS_PROPERTY_TAPE_ROOM_H
 
+#include "tape_lanes.h"
 #include "tape_own.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 
 /* What is waited for, of the model: at -1 a handle that never was one. */
@@ -19,6 +21,8 @@ static inline uint64_t tape_bound_id(const struct tape *tape, unsigned bound, in
     return tape->channels[at].handle.id;
   if (bound == SQCQ_BOUND_POOL && at >= 0)
     return tape->pools[at].handle.id;
+  if (bound == SQCQ_BOUND_LANE && at >= 0)
+    return tape->lanes[at].handle.id;
   return 0;
 }
 
@@ -28,13 +32,15 @@ static inline uint32_t tape_bound_size(const struct tape *tape, unsigned bound, 
     return tape->channels[at].capacity;
   if (bound == SQCQ_BOUND_POOL)
     return tape->pools[at].count;
+  if (bound == SQCQ_BOUND_LANE)
+    return tape->config.lane_slots;
   return tape->config.lanes_shared * tape->config.lane_slots;
 }
 
 /* How much room there is, or why there will be none. */
 static inline int tape_bound_room(const struct tape *tape, unsigned bound, int at)
 {
-  static const struct tape_try shared = {.lane = -1};
+  struct tape_try try = {.own = bound == SQCQ_BOUND_LANE, .lane = at};
 
   if (tape->stopping)
     return -ESHUTDOWN;
@@ -48,26 +54,30 @@ static inline int tape_bound_room(const struct tape *tape, unsigned bound, int a
       return -ESTALE;
     return (int)(tape->pools[at].count - tape->pools[at].out);
   }
-  return (int)tape_lane_room(tape, &shared);
+  if (bound == SQCQ_BOUND_LANE && (at < 0 || tape->lanes[at].state != TAPE_OPEN))
+    return -EBADFD;
+  return (int)tape_lane_room(tape, &try);
 }
 
 /* A handle of 0 is refused before the stop is looked at. */
 static inline int tape_bound_answer(const struct tape *tape, unsigned bound, int at)
 {
   if (bound != SQCQ_BOUND_LANES && tape_bound_id(tape, bound, at) == 0)
-    return bound == SQCQ_BOUND_CHANNEL ? -EPIPE : -ESTALE;
+    return bound == SQCQ_BOUND_CHANNEL ? -EPIPE : bound == SQCQ_BOUND_POOL ? -ESTALE : -EBADFD;
   return tape_bound_room(tape, bound, at);
 }
 
 static inline void tape_pick_bound(const struct tape *tape, const uint32_t r[4], unsigned *bound,
                                    int *at)
 {
-  *bound = SQCQ_BOUND_LANES + r[0] % 3;
+  *bound = SQCQ_BOUND_LANES + r[0] % 4;
   *at = *bound == SQCQ_BOUND_CHANNEL ? tape_pick_channel(tape, r[1])
         : *bound == SQCQ_BOUND_POOL  ? tape_pick_pool(tape, r[1])
+        : *bound == SQCQ_BOUND_LANE  ? tape_pick_lane(tape, r[1])
                                      : -1;
 }
 
+/* It sleeps on the tape's own clock, whose times have long passed on the kernel's. */
 static inline void tape_room_wait(struct tape *tape, const uint32_t r[4])
 {
   unsigned bound;
@@ -75,8 +85,10 @@ static inline void tape_room_wait(struct tape *tape, const uint32_t r[4])
 
   tape_pick_bound(tape, r, &bound, &at);
   int room = tape_bound_answer(tape, bound, at);
-  int expected = room > 0 ? 0 : room == 0 ? -ETIMEDOUT : room;
-  int result = sqcq_request_wait(tape->engine, bound, tape_bound_id(tape, bound, at), 0);
+  int64_t timeout_ns = r[2] % 4 == 0 ? 3000 : 0;
+  bool self = tape->io.owner == TAPE_MAIN && sqcq__phase(tape->engine) == SQCQ__PHASE_RUNNING;
+  int expected = room > 0 ? 0 : room < 0 ? room : timeout_ns > 0 && self ? -EDEADLK : -ETIMEDOUT;
+  int result = sqcq_request_wait(tape->engine, bound, tape_bound_id(tape, bound, at), timeout_ns);
   tape_say(tape, "request_wait for bound %u, %d -> %d", bound, at, result);
   tape_check(tape, result == expected, "%d, expected %d", result, expected);
 }
@@ -142,13 +154,24 @@ static inline void tape_unnotify(struct tape *tape, const uint32_t r[4])
 /* After every step. */
 static inline void tape_check_notices(struct tape *tape)
 {
+  struct pollfd watch[TAPE_NOTICES];
+  uint32_t made = 0;
+
+  for (uint32_t i = 0; i < TAPE_NOTICES; i++) {
+    made += tape->notices[i].made;
+    watch[i] = (struct pollfd){.fd = tape->notices[i].made ? tape->notices[i].eventfd : -1,
+                               .events = POLLIN};
+  }
+  int readable = made == 0 ? 0 : poll(watch, TAPE_NOTICES, 0);
   for (uint32_t i = 0; i < TAPE_NOTICES; i++) {
     struct tape_notice *notice = &tape->notices[i];
     uint64_t count = 0;
 
-    if (!notice->made)
+    if (!notice->made || (readable <= 0 && !notice->armed))
       continue;
-    bool fired = read(notice->eventfd, &count, sizeof(count)) > 0;
+    bool fired = (watch[i].revents & POLLIN) != 0;
+    if (fired)
+      tape_check(tape, read(notice->eventfd, &count, sizeof(count)) > 0, "eventfd");
     if (!notice->armed) {
       tape_check(tape, !fired, "a notice that is gone was fired");
       continue;

@@ -51,6 +51,11 @@ static const uint8_t tape_weights[TAPE_OPS] = {
     [TAPE_ENGINE_ARM] = 30,
     [TAPE_CHANNEL_FD] = 10,
     [TAPE_CHANNEL_ARM] = 30,
+    [TAPE_RUN] = 4,
+    [TAPE_GIVE_UP] = 3,
+    [TAPE_LET_GO] = 6,
+    [TAPE_LOOK] = 10,
+    [TAPE_FORK] = 1,
 };
 
 static inline uint32_t tape_make(uint64_t seed, struct tape_step *steps)
@@ -114,13 +119,14 @@ static inline void tape_open_sources(struct tape *tape)
 
 static inline void tape_draw_kernel(struct tape *tape, struct rng *rng)
 {
-  static const char *const versions[] = {"5.10", "5.10.262", "5.15", "5.19",
-                                         "6.0",  "6.1",      "6.12", "6.18"};
   struct sim_config *kernel = &tape->kernel;
 
-  tape->version = versions[rng_below(rng, 8)];
+  tape->shared->kernel = (uint32_t)rng_below(rng, SIM_KERNELS);
+  tape->shared->tapes[tape->shared->kernel]++;
+  tape->version = sim_kernel_version(tape->shared->kernel);
   *kernel = sim_kernel(tape->version);
   kernel->seed = tape->seed;
+  kernel->buffers_max = 64; /* more than there ever are: its table is memory */
   tape->unruly = rng_percent(rng, 70);
   if (tape->unruly)
     sim_unruly(kernel, tape->seed);
@@ -187,6 +193,7 @@ static inline void tape_set_up(struct tape *tape, struct rng *rng)
   tape->channels_left = tape->config.channels_max;
   tape->stop_limit = INT64_MAX;
   tape->fresh = true;
+  tape->io.acted = rng_percent(rng, 30);
   tape->user_data = rng_next(rng);
   tape_say(tape, "kernel %s%s, flags %u, depth %u, requests %u, channels %u, lanes %u and %u of %u",
            tape->version, tape->unruly ? ", unruly" : "", tape->config.flags, tape->config.depth,
@@ -201,9 +208,12 @@ static inline void tape_clean_up(struct tape *tape)
 {
   const struct sim_counts *counts = sim_counts();
 
-  tape_check(tape, counts->left_inflight == 0, "%u operations left", counts->left_inflight);
+  bool lost = tape->io.lost != 0;
+
+  tape_let_go(tape);
+  tape_check(tape, lost || counts->left_inflight == 0, "%u operations left", counts->left_inflight);
   tape_check(tape, counts->left_unread == 0, "%u CQEs left", counts->left_unread);
-  tape_check(tape, counts->completed[SIM_READ] == counts->submitted[SIM_READ], "reads");
+  tape_check(tape, lost || counts->completed[SIM_READ] == counts->submitted[SIM_READ], "reads");
   for (uint32_t i = 0; i < TAPE_NOTICES; i++)
     if (tape->notices[i].made)
       close(tape->notices[i].eventfd);
@@ -231,6 +241,7 @@ static inline void tape_run(struct tape_shared *shared, const struct temp_dir *d
     const struct tape_step *step = &steps[shared->step];
 
     shared->steps++;
+    shared->played[step->op]++;
     if (tape_play(&tape, step)) {
       tape_check_all(&tape);
       tape_check_notices(&tape);

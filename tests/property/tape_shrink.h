@@ -94,7 +94,8 @@ static inline void tape_report(struct tape_shared *shared, const struct temp_dir
   uint64_t seed = shared->seed;
   uint32_t count = tape_make(seed, steps);
 
-  printf("tape %#llx failed at step %u of %u: %s\n", (unsigned long long)seed, shared->step, count,
+  printf("tape %#llx, kernel %s, failed at step %u of %u: %s\n", (unsigned long long)seed,
+         sim_kernel_version(shared->kernel), shared->step, count,
          shared->text[0] != '\0' ? shared->text : "see above");
   printf("run it again with SQCQ_SEED=%#llx SQCQ_STEPS=1\n", (unsigned long long)seed);
   if (shared->step + 1 < count && tape_fails(shared, dir, seed, steps, shared->step + 1, false))
