@@ -102,10 +102,12 @@ static int take_memory(struct sqcq__ring *ring, uint32_t sq_entries, uint32_t cq
   ring->candidates = calloc(cq_entries, sizeof(struct sim_request *));
   ring->sleepers = calloc((size_t)cq_entries + 1, sizeof(*ring->sleepers));
   ring->buffers = calloc(ring->plan.config.buffers_max, sizeof(*ring->buffers));
-  ring->log = malloc(SIM_LOG * sizeof(*ring->log)); /* read only where it was written */
+  /* Read only where they were written. */
+  ring->files = malloc(SIM_FILES_MAX * sizeof(*ring->files));
+  ring->log = malloc(SIM_LOG * sizeof(*ring->log));
   if (ring->sqes == NULL || ring->cqes == NULL || ring->requests == NULL ||
-      ring->candidates == NULL || ring->sleepers == NULL || ring->buffers == NULL ||
-      ring->log == NULL)
+      ring->candidates == NULL || ring->sleepers == NULL || ring->files == NULL ||
+      ring->buffers == NULL || ring->log == NULL)
     return -ENOMEM;
   ring->sq_mask = sq_entries - 1;
   ring->cq_mask = cq_entries - 1;
@@ -276,10 +278,6 @@ int sqcq__ring_register_files(struct sqcq__ring *ring, uint32_t count)
     error = -EINVAL;
   if (error == 0 && count > SIM_FILES_MAX)
     error = -EMFILE;
-  if (error == 0) {
-    ring->files = calloc(count, sizeof(*ring->files));
-    error = ring->files == NULL ? -ENOMEM : 0;
-  }
   if (error == 0) {
     ring->file_count = count;
     for (uint32_t slot = 0; slot < count; slot++)
