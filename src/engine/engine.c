@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -336,8 +337,10 @@ static void turn_to_the_end(struct sqcq_engine *engine)
   /* What was accepted never reached the kernel, so nothing is waited for. Should the ring refuse to
    * be enabled, it holds nothing: the engine is at its end unless somebody is owed an answer. */
   if (sqcq_engine_run(engine) < 0 && sqcq__lanes_accepted(&engine->lanes) == 0 &&
-      sqcq__own_accepted(&engine->own) == 0 && sqcq__cancels_close(&engine->cancels))
+      sqcq__own_accepted(&engine->own) == 0 && sqcq__cancels_close(&engine->cancels)) {
+    sqcq__store_relaxed(&engine->owner, sqcq__thread_self()); /* relaxed: published by STOPPED */
     sqcq__store_release(&engine->phase, SQCQ__PHASE_STOPPED);
+  }
 }
 
 int sqcq__engine_destroy(struct sqcq_engine *engine, struct sqcq_held *held)

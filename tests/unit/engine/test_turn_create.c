@@ -263,6 +263,26 @@ static void destroy_of_an_engine_that_cannot_bind_and_owes_nothing_works(void **
   rig_clear(&rig);
 }
 
+/* There is no other thread that could be its I/O thread. */
+static void destroy_of_an_engine_that_cannot_bind_makes_the_last_turn(void **state)
+{
+  struct sqcq_held held;
+  sqcq_buffer buffer;
+  struct rig rig;
+
+  rig_start(&rig, "6.18");
+  assert_count(sqcq_buffer_acquire(rig.engine, rig.pool, &buffer, 1), 1);
+  sim_fail(SIM_CALL_BIND, 0, 1, -ENOMEM);
+  assert_error(sqcq_engine_destroy(rig.engine, &held), -EBUSY);
+  assert_int_equal(held.running, 0);
+  assert_error(sqcq_engine_poll(rig.engine), -ESHUTDOWN);
+  assert_ok(sqcq_engine_run(rig.engine));
+  assert_count(sqcq_buffer_release(rig.engine, &buffer, 1), 1);
+  assert_ok(sqcq_engine_destroy(rig.engine, NULL));
+  assert_true(fds_same(&rig.fds));
+  rig_clear(&rig);
+}
+
 static void destroy_of_a_never_turned_engine_answers_and_tells_what_is_held(void **state)
 {
   for (uint32_t i = 0; i < SIM_KERNELS; i++) {
@@ -300,6 +320,7 @@ int main(void)
       cmocka_unit_test(create_of_sqpoll_on_a_genuine_5_10_says_it_cannot),
       cmocka_unit_test(first_turn_that_cannot_bind_says_so_and_may_be_made_again),
       cmocka_unit_test(destroy_of_an_engine_that_cannot_bind_and_owes_nothing_works),
+      cmocka_unit_test(destroy_of_an_engine_that_cannot_bind_makes_the_last_turn),
       cmocka_unit_test(destroy_of_a_never_turned_engine_answers_and_tells_what_is_held),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
