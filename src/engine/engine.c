@@ -328,16 +328,20 @@ fail:
   return error;
 }
 
-/* No thread ever turned it: the caller does the last turns. */
+/* No thread ever turned it: the caller does the last turns, and where one fails, more in the next call. */
 static void turn_to_the_end(struct sqcq_engine *engine)
 {
-  if (sqcq__phase(engine) != SQCQ__PHASE_CREATED)
+  if (sqcq__phase(engine) == SQCQ__PHASE_CREATED) {
+    engine->ends_here = true;
+    (void)sqcq_engine_stop(engine, SQCQ_STOP_CANCEL, SQCQ_FOREVER);
+  }
+  if (!engine->ends_here || sqcq__phase(engine) == SQCQ__PHASE_STOPPED)
     return;
-  (void)sqcq_engine_stop(engine, SQCQ_STOP_CANCEL, SQCQ_FOREVER);
   /* What was accepted never reached the kernel, so nothing is waited for. Should the ring refuse to
    * be enabled, it holds nothing: the engine is at its end unless somebody is owed an answer. */
-  if (sqcq_engine_run(engine) < 0 && sqcq__lanes_accepted(&engine->lanes) == 0 &&
-      sqcq__own_accepted(&engine->own) == 0 && sqcq__cancels_close(&engine->cancels)) {
+  if (sqcq_engine_run(engine) < 0 && sqcq__phase(engine) == SQCQ__PHASE_CREATED &&
+      sqcq__lanes_accepted(&engine->lanes) == 0 && sqcq__own_accepted(&engine->own) == 0 &&
+      sqcq__cancels_close(&engine->cancels)) {
     sqcq__store_relaxed(&engine->owner, sqcq__thread_self()); /* relaxed: published by STOPPED */
     sqcq__store_release(&engine->phase, SQCQ__PHASE_STOPPED);
   }

@@ -109,6 +109,7 @@ struct sqcq_engine {
 
   _Alignas(SQCQ_CACHELINE) struct sqcq__io io;
   struct sqcq__iothread iothread;
+  bool ends_here; /* W, R: S: destroy makes its turns */
 };
 
 /* Any: a channel's handle as such, whatever has become of the channel: 0, -EPIPE: none, or -EINVAL. */

@@ -283,6 +283,23 @@ static void destroy_of_an_engine_that_cannot_bind_makes_the_last_turn(void **sta
   rig_clear(&rig);
 }
 
+/* The kernel is short of memory for a moment, in the turns that destroy makes. */
+static void destroy_whose_turn_fails_goes_on_with_the_next_call(void **state)
+{
+  struct sqcq_held held;
+  struct rig rig;
+
+  rig_start(&rig, "6.0");
+  assert_ok(sqcq_file_remove(rig.engine, rig.silent, SQCQ_REMOVE_CANCEL));
+  sim_fail(SIM_CALL_ENTER, 0, 2, -ENOMEM); /* the file's close cannot be submitted */
+  assert_error(sqcq_engine_destroy(rig.engine, &held), -EBUSY);
+  assert_int_equal(held.running, 1);
+  assert_error(sqcq_engine_destroy(rig.engine, &held), -EBUSY);
+  assert_ok(sqcq_engine_destroy(rig.engine, &held));
+  assert_true(fds_same(&rig.fds));
+  rig_clear(&rig);
+}
+
 static void destroy_of_a_never_turned_engine_answers_and_tells_what_is_held(void **state)
 {
   for (uint32_t i = 0; i < SIM_KERNELS; i++) {
@@ -321,6 +338,7 @@ int main(void)
       cmocka_unit_test(first_turn_that_cannot_bind_says_so_and_may_be_made_again),
       cmocka_unit_test(destroy_of_an_engine_that_cannot_bind_and_owes_nothing_works),
       cmocka_unit_test(destroy_of_an_engine_that_cannot_bind_makes_the_last_turn),
+      cmocka_unit_test(destroy_whose_turn_fails_goes_on_with_the_next_call),
       cmocka_unit_test(destroy_of_a_never_turned_engine_answers_and_tells_what_is_held),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
