@@ -223,7 +223,8 @@ static inline void tape_expect_refusal(struct tape *tape, const struct tape_turn
 
 static inline int tape_turn(struct tape *tape, uint32_t call, int64_t timeout_ns, uint32_t r)
 {
-  static const char *const names[] = {"poll", "wait", "run", "arm"};
+  static const char *const names[TAPE_OPS] = {
+      [TAPE_POLL] = "poll", [TAPE_WAIT] = "wait", [TAPE_RUN] = "run", [TAPE_ENGINE_ARM] = "arm"};
   struct tape_io *io = &tape->io;
   struct tape_turn turn = {.tape = tape, .call = call, .timeout_ns = timeout_ns};
   bool stopped = tape_stopped(tape), armed = tape->engine->io.armed, orphaned = io->orphaned;
@@ -237,11 +238,7 @@ static inline int tape_turn(struct tape *tape, uint32_t call, int64_t timeout_ns
     tape_make_turn(&turn);
   else
     tape_actor_do(tape_make_turn, &turn);
-  tape_say(tape, "thread %llu: %s -> %d", (unsigned long long)turn.caller,
-           names[call == TAPE_POLL   ? 0
-                 : call == TAPE_WAIT ? 1
-                 : call == TAPE_RUN  ? 2
-                                     : 3],
+  tape_say(tape, "thread %llu: %s -> %d", (unsigned long long)turn.caller, names[call],
            turn.result);
   bool looped = (tape->config.flags & SQCQ_ENGINE_EVENT_LOOP) != 0;
   if (call == TAPE_ENGINE_ARM && !looped) {

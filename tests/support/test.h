@@ -56,6 +56,8 @@ bool verdict_is_bad(struct verdict *verdict);
 #define assert_verdict(verdict) test_verdict((verdict), __FILE__, __LINE__)
 
 int64_t test_now_ns(void); /* CLOCK_MONOTONIC */
+/* A pause in a loop that waits for something, or that spreads threads over time. No test relies on
+ * how long it takes. */
 void test_sleep_ns(int64_t ns);
 
 /* Behind the macros. */
