@@ -107,6 +107,34 @@ static void what_is_delivered_at_the_end_is_not_in_flight(void **state)
   end(&rig);
 }
 
+/* Not from the last look at the ring, however long ago that was. */
+static void what_is_answered_at_the_end_is_timed_from_there(void **state)
+{
+  struct sqcq_engine_config config = rig_config();
+  struct sim_config kernel = sim_kernel("6.18");
+  struct sqcq_histogram delivery;
+  struct rig rig;
+
+  config.flags |= SQCQ_ENGINE_HISTOGRAMS;
+  rig_start_with(&rig, &kernel, &config);
+  rig_ask_silent(&rig, 0);
+  (void)rig_turns(&rig, 1);
+  rig_ask(&rig, 1);
+  sim_fail(SIM_CALL_ENTER, 0, 1000, -EBADF);
+  sim_now()->holds_on = true;
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  sim_let_go();
+  test_sleep_ns(5 * RIG_MS);
+  int64_t before = test_now_ns();
+  assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+  expect_all_answered(&rig, 2);
+  assert_ok(sqcq_engine_histogram(rig.engine, SQCQ_STAGE_DELIVERY, &delivery, sizeof(delivery)));
+  assert_int_equal(delivery.count, 2);
+  assert_true((int64_t)delivery.max_ns <= test_now_ns() - before);
+  end(&rig);
+}
+
 /* Nothing to wait for, and no tombstone needed. */
 static void all_is_answered_at_once_where_nothing_is_in_flight(void **state)
 {
@@ -222,6 +250,7 @@ int main(void)
       cmocka_unit_test(ring_that_fails_is_closed_and_all_is_answered),
       cmocka_unit_test(nothing_is_answered_until_the_kernel_lets_go),
       cmocka_unit_test(what_is_delivered_at_the_end_is_not_in_flight),
+      cmocka_unit_test(what_is_answered_at_the_end_is_timed_from_there),
       cmocka_unit_test(all_is_answered_at_once_where_nothing_is_in_flight),
       cmocka_unit_test(ring_that_fails_is_ended_by_whoever_destroys),
       cmocka_unit_test(thread_that_ends_leaves_its_work_to_the_next),

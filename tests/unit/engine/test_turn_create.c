@@ -283,6 +283,33 @@ static void destroy_of_an_engine_that_cannot_bind_makes_the_last_turn(void **sta
   rig_clear(&rig);
 }
 
+/* Then it is not at its end, and the next call makes the turns. */
+static void destroy_of_an_engine_that_cannot_bind_still_owes_a_report(void **state)
+{
+  struct sqcq_completion report;
+  struct sqcq_held held;
+  struct rig rig;
+
+  rig_start(&rig, "6.18");
+  struct sqcq_cancel_target all = {.what = SQCQ_CANCEL_ALL,
+                                   .flags = SQCQ_CANCEL_REPORT,
+                                   .report = rig.channel,
+                                   .report_user_data = 7};
+  assert_ok(sqcq_cancel(rig.engine, &all));
+  sim_fail(SIM_CALL_BIND, 0, 1, -ENOMEM);
+  assert_error(sqcq_engine_destroy(rig.engine, &held), -EBUSY);
+  assert_int_equal(held.running, 1);
+  assert_error(sqcq_engine_destroy(rig.engine, &held), -EBUSY);
+  assert_int_equal(held.running, 0);
+  assert_int_equal(held.unread, 1);
+  assert_count(sqcq_channel_poll(rig.engine, rig.channel, &report, 1), 1);
+  assert_int_equal(report.flags, SQCQ_COMPLETION_REPORT);
+  assert_int_equal(report.user_data, 7);
+  assert_ok(sqcq_engine_destroy(rig.engine, NULL));
+  assert_true(fds_same(&rig.fds));
+  rig_clear(&rig);
+}
+
 /* The kernel is short of memory for a moment, in the turns that destroy makes. */
 static void destroy_whose_turn_fails_goes_on_with_the_next_call(void **state)
 {
@@ -338,6 +365,7 @@ int main(void)
       cmocka_unit_test(first_turn_that_cannot_bind_says_so_and_may_be_made_again),
       cmocka_unit_test(destroy_of_an_engine_that_cannot_bind_and_owes_nothing_works),
       cmocka_unit_test(destroy_of_an_engine_that_cannot_bind_makes_the_last_turn),
+      cmocka_unit_test(destroy_of_an_engine_that_cannot_bind_still_owes_a_report),
       cmocka_unit_test(destroy_whose_turn_fails_goes_on_with_the_next_call),
       cmocka_unit_test(destroy_of_a_never_turned_engine_answers_and_tells_what_is_held),
   };
