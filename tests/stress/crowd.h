@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -91,6 +92,15 @@ static inline bool crowd_next_round(struct crowd_soak *soak)
 {
   soak->done++;
   return soak->until == 0 ? soak->done <= soak->rounds : test_now_ns() < soak->until;
+}
+
+/* What a scenario came to, for scripts/soak: things handed in and accounted for; and what was done to
+ * them, or to the threads at it: refusals at a bound, cancels, stopped threads and the like. */
+static inline void crowd_report(const char *scenario, uint64_t operations, uint64_t faults)
+{
+  printf("scenario %s: %llu operations, %llu faults\n", scenario, (unsigned long long)operations,
+         (unsigned long long)faults);
+  (void)fflush(stdout);
 }
 
 static inline void crowd_pause(void)
