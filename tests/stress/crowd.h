@@ -72,26 +72,9 @@ static inline uint32_t crowd_scaled(uint32_t count)
   return scaled == 0 ? 1 : (uint32_t)scaled;
 }
 
-/* How long a test goes on: for its rounds, or for SQCQ_SOAK_SECONDS. */
-struct crowd_soak {
-  uint32_t rounds;
-  uint32_t done;
-  int64_t until; /* 0: by rounds */
-};
-
-static inline struct crowd_soak crowd_soak(uint32_t rounds)
+static inline bool soaking(void)
 {
-  int64_t seconds = (int64_t)crowd_number_from_env("SQCQ_SOAK_SECONDS", 0);
-
-  (void)alarm((unsigned)seconds + CROWD_WATCHDOG_S); /* SIGALRM ends the program */
-  return (struct crowd_soak){.rounds = crowd_scaled(rounds),
-                             .until = seconds == 0 ? 0 : test_now_ns() + seconds * 1000000000};
-}
-
-static inline bool crowd_next_round(struct crowd_soak *soak)
-{
-  soak->done++;
-  return soak->until == 0 ? soak->done <= soak->rounds : test_now_ns() < soak->until;
+  return crowd_number_from_env("SQCQ_SOAK_SECONDS", 0) != 0;
 }
 
 /* What a scenario came to, for scripts/soak: things handed in and accounted for; and what was done to
@@ -101,6 +84,40 @@ static inline void crowd_report(const char *scenario, uint64_t operations, uint6
   printf("scenario %s: %llu operations, %llu faults\n", scenario, (unsigned long long)operations,
          (unsigned long long)faults);
   (void)fflush(stdout);
+}
+
+/* How long a test goes on: for its rounds, or for SQCQ_SOAK_SECONDS. */
+struct crowd_soak {
+  const char *scenario; /* to be reported at the end; NULL: it does so itself */
+  uint32_t rounds;
+  uint32_t done;
+  int64_t until; /* 0: by rounds */
+};
+
+/* Of the rounds so far: see crowd_join(). */
+static uint64_t crowd_operations, crowd_faults;
+
+static inline struct crowd_soak crowd_soak_of(const char *scenario, uint32_t rounds)
+{
+  int64_t seconds = (int64_t)crowd_number_from_env("SQCQ_SOAK_SECONDS", 0);
+
+  (void)alarm((unsigned)seconds + CROWD_WATCHDOG_S); /* SIGALRM ends the program */
+  return (struct crowd_soak){.scenario = scenario,
+                             .rounds = crowd_scaled(rounds),
+                             .until = seconds == 0 ? 0 : test_now_ns() + seconds * 1000000000};
+}
+
+#define crowd_soak(rounds) crowd_soak_of(__func__, (rounds))
+
+static inline bool crowd_next_round(struct crowd_soak *soak)
+{
+  soak->done++;
+  if (soak->until == 0 ? soak->done <= soak->rounds : test_now_ns() < soak->until)
+    return true;
+  if (soak->scenario != NULL)
+    crowd_report(soak->scenario, crowd_operations, crowd_faults);
+  crowd_operations = crowd_faults = 0;
+  return false;
 }
 
 static inline void crowd_pause(void)
@@ -144,6 +161,7 @@ struct crowd_member {
   pthread_t thread;
   timer_t timer;
   atomic_uint progress; /* how often it got something done */
+  atomic_uint interrupts;
   atomic_bool finished;
 };
 
@@ -235,16 +253,29 @@ static inline void crowd_stop(struct crowd_member *me)
   atomic_store(&crowd->one_stopped, false);
 }
 
+/* Once more, a while after this one is over: on a machine with much else to do a timer that goes by itself
+ * would be due again each time the thread gets to run, and it would never get out of its handler. */
+static inline void crowd_torment_next(struct crowd_member *me)
+{
+  struct itimerspec when = {.it_value.tv_nsec = (long)rng_between(&me->torment_rng, 50000, 300000)};
+
+  (void)timer_settime(me->timer, 0, &when, NULL);
+}
+
 static inline void crowd_on_signal(int number)
 {
   struct crowd_member *me = crowd_me;
   int saved = errno;
 
   (void)number;
+  if (me != NULL)
+    atomic_fetch_add_explicit(&me->interrupts, 1, memory_order_relaxed);
   if (me != NULL && me->crowd->may_stop && rng_percent(&me->torment_rng, 50))
     crowd_stop(me);
   else
     (void)sched_yield();
+  if (me != NULL)
+    crowd_torment_next(me);
   errno = saved;
 }
 
@@ -265,13 +296,12 @@ static inline bool crowd_is_tormented(const struct crowd_member *me)
 static inline void crowd_torment(struct crowd_member *me)
 {
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
-  long period = (long)rng_between(&me->torment_rng, 50000, 300000);
-  struct itimerspec when = {.it_interval.tv_nsec = period, .it_value.tv_nsec = period};
 
   event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-  if (timer_create(CLOCK_MONOTONIC, &event, &me->timer) != 0 ||
-      timer_settime(me->timer, 0, &when, NULL) != 0)
+  if (timer_create(CLOCK_MONOTONIC, &event, &me->timer) != 0)
     crowd_fail(me, "no timer");
+  else
+    crowd_torment_next(me);
 }
 
 /* ------------------------------------------------------------------------- */
@@ -325,11 +355,15 @@ static inline void crowd_start(struct crowd *crowd, uint32_t count, enum crowd_t
       fail_msg("no thread");
 }
 
-/* Wait for all; a fault that one of them found fails the test. */
+/* Wait for all; a fault that one of them found fails the test. What they got done are operations, and how
+ * often they were interrupted are faults, of their scenario. */
 static inline void crowd_join(struct crowd *crowd)
 {
-  for (uint32_t i = 0; i < crowd->count; i++)
+  for (uint32_t i = 0; i < crowd->count; i++) {
     (void)pthread_join(crowd->members[i].thread, NULL);
+    crowd_operations += atomic_load(&crowd->members[i].progress);
+    crowd_faults += atomic_load(&crowd->members[i].interrupts);
+  }
   assert_verdict(&crowd->verdict);
 }
 

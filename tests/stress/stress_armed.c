@@ -176,9 +176,9 @@ static void engine_rounds(struct crowd_member *me)
   }
 }
 
-static void play_litmus(bool of_engine, uint64_t seed)
+static void play_litmus(const char *scenario, bool of_engine, uint64_t seed)
 {
-  struct crowd_soak soak = crowd_soak(1);
+  struct crowd_soak soak = crowd_soak_of(scenario, 1);
   struct rng rng;
 
   rng_seed(&rng, rng_seed_from_env(seed));
@@ -198,13 +198,13 @@ static void play_litmus(bool of_engine, uint64_t seed)
 static void armed_consumer_loses_no_wake(void **state)
 {
   (void)state;
-  play_litmus(false, 0xa23edc);
+  play_litmus(__func__, false, 0xa23edc);
 }
 
 static void armed_io_thread_loses_no_wake(void **state)
 {
   (void)state;
-  play_litmus(true, 0xa23ed1);
+  play_litmus(__func__, true, 0xa23ed1);
 }
 
 /* ------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
  * and asks for another with the same user_data at once (which that cancel must not find). Others
  * cancel what they have never seen: a channel of bystanders, whose reads go on asking again.
  *
- *   SQCQ_SEED, SQCQ_STRESS_PERCENT    see crowd.h
+ *   SQCQ_SEED, SQCQ_STRESS_PERCENT, SQCQ_SOAK_SECONDS    see crowd.h
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -172,14 +172,14 @@ static void act(struct crowd_member *me)
   }
 }
 
-static void requests_and_cancels_at_once_end_each_read_exactly_once(void **state)
+static void play(void)
 {
   struct sqcq_channel_config channel = {.size = sizeof(channel), .capacity = CREDITS};
   struct sqcq_pool_config pool = {.size = sizeof(pool), .count = 64, .buffer_size = 64};
   struct sqcq_engine_config config;
   struct sqcq_stats stats;
 
-  rng_seed(&seeded, rng_seed_from_env(0xca9ce1));
+  world = (struct world){0};
   sqcq_engine_config_init(&config);
   config.depth = 16;
   config.requests_max = CREDITS * (PRODUCERS + 1);
@@ -208,6 +208,15 @@ static void requests_and_cancels_at_once_end_each_read_exactly_once(void **state
   assert_ok(sqcq_engine_destroy(world.engine, NULL));
   close(world.ends[0]);
   close(world.ends[1]);
+}
+
+static void requests_and_cancels_at_once_end_each_read_exactly_once(void **state)
+{
+  struct crowd_soak soak = crowd_soak(1);
+
+  rng_seed(&seeded, rng_seed_from_env(0xca9ce1));
+  while (crowd_next_round(&soak))
+    play();
 }
 
 int main(void)

@@ -65,7 +65,8 @@ static uint32_t thread_count(const struct plan *plan)
 
 static void play(const struct plan *plan)
 {
-  play_with(plan, thread_count(plan), act);
+  play_with(plan, thread_count(plan), rng_percent(&seeded, 40) ? CROWD_JOSTLED : CROWD_LEFT_ALONE,
+            act);
 }
 
 /* ------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "dispatch/router.h"
+#include "engine/engine.h"
 #include "stress/crowd.h"
 #include "support/kernel.h"
 
@@ -97,6 +97,21 @@ static uint32_t ask(struct crowd_member *me)
   return asked;
 }
 
+static void say_lost(struct crowd_member *me, uint32_t index)
+{
+  struct sqcq__channel *channel = &field.engine->channels[index];
+  const struct sqcq__waiter *waiter = &channel->waiter;
+
+  verdict_fail(
+      &me->crowd->verdict,
+      "a wake was lost: consumer %u sleeps on %u that are there: wants %u, sleep %llu, last "
+      "roused from %llu; notes %#llx",
+      index, sqcq__channel_unread(channel), sqcq__load_relaxed(&waiter->want),
+      (unsigned long long)sqcq__waiter_number(waiter),
+      (unsigned long long)sqcq__load_relaxed(&waiter->roused),
+      (unsigned long long)sqcq__load_relaxed(&field.engine->relay.notes[0]));
+}
+
 /* Without a turn; false where somebody sleeps on. */
 static bool all_take_theirs(struct crowd_member *me)
 {
@@ -105,7 +120,7 @@ static bool all_take_theirs(struct crowd_member *me)
   for (uint32_t i = 0; i < CONSUMERS; i++)
     while (atomic_load(&field.taken[i]) != field.asked[i]) {
       if (test_now_ns() > patience)
-        crowd_fail(me, "a wake was lost: a consumer sleeps on what is there");
+        say_lost(me, i);
       if (!crowd_good(me))
         return false;
       (void)sched_yield();

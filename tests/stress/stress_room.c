@@ -9,9 +9,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "stress/crowd.h"
 #include "support/kernel.h"
-#include "support/rng.h"
-#include "support/test.h"
 
 #include <sqcq/sqcq.h>
 
@@ -284,24 +283,28 @@ static void play(struct rng *rng, uint32_t stop_after)
          (unsigned long long)stats.producer_sleeps, (unsigned long long)stats.producer_wakes,
          atomic_load(&field.notices), atomic_load(&field.taken_back),
          (unsigned long long)stats.notices_fired);
+  crowd_operations += sum;
+  crowd_faults += stats.refused_again + stats.refused_full + stats.refused_no_buffers;
   assert_ok(sqcq_engine_destroy(field.engine, NULL));
 }
 
 static void producers_that_sleep_are_all_served(void **state)
 {
+  struct crowd_soak soak = crowd_soak(ROUNDS);
   struct rng rng;
 
   rng_seed(&rng, rng_seed_from_env(0x700a));
-  for (int i = 0; i < ROUNDS; i++)
+  while (crowd_next_round(&soak))
     play(&rng, PRODUCERS);
 }
 
 static void stop_wakes_all_that_sleep(void **state)
 {
+  struct crowd_soak soak = crowd_soak(ROUNDS);
   struct rng rng;
 
   rng_seed(&rng, rng_seed_from_env(0x570b));
-  for (int i = 0; i < ROUNDS; i++)
+  while (crowd_next_round(&soak))
     play(&rng, 1);
 }
 

@@ -51,6 +51,8 @@ struct plan {
   bool guest;  /* channels are made and destroyed */
   bool own;    /* some producers have lanes of their own, and others get them after them */
   bool silent; /* a channel full of reads that never answer */
+  bool orphan; /* I/O threads end before the engine does: the kernel ends some of their reads */
+  void (*after)(void); /* when all threads have left, before the accounts are closed */
 };
 
 /* A read, as asked for. Plain memory: see above. */
@@ -103,7 +105,8 @@ static struct crowd crowd;
 
 static inline bool may_cancel(void)
 {
-  return world.plan.churn || world.plan.ending == END_CANCEL || world.plan.ending >= STOP_CANCEL;
+  return world.plan.churn || world.plan.orphan || world.plan.ending == END_CANCEL ||
+         world.plan.ending >= STOP_CANCEL;
 }
 
 static inline int kind_of(int error)
@@ -121,6 +124,8 @@ static inline int kind_of(int error)
     return 4;
   case -ENOBUFS:
     return 5;
+  case -EBUSY:
+    return 7;
   default:
     return 6; /* none of ours is malformed */
   }
@@ -204,8 +209,8 @@ static inline void check_result(struct crowd_member *me, const struct sqcq_compl
   if (completion->result < 0) {
     crowd_check(me, completion->result == -ECANCELED || completion->result == -EINTR);
     crowd_check(me, may_cancel());
-    crowd_check(
-        me, (completion->flags & (SQCQ_COMPLETION_STOPPED | SQCQ_COMPLETION_FILE_REMOVED)) != 0);
+    crowd_check(me, world.plan.orphan || (completion->flags & (SQCQ_COMPLETION_STOPPED |
+                                                               SQCQ_COMPLETION_FILE_REMOVED)) != 0);
     world.cancelled[me->index]++;
     return;
   }

@@ -48,7 +48,7 @@ static inline bool hand_in(struct crowd_member *me, uint32_t who, const struct s
     return true;
   }
   producer->refused[kind_of(n)]++;
-  crowd_check(me, kind_of(n) != 6);
+  crowd_check(me, kind_of(n) < 6);
   if (n == -ESHUTDOWN)
     return false;
   (void)sched_yield();
@@ -74,19 +74,20 @@ static inline void change_lane(struct crowd_member *me, struct producer *produce
   crowd_check(me, error == 0 || error == -ENOSPC || error == -ESHUTDOWN);
 }
 
-static inline void produce(struct crowd_member *me, uint32_t who)
+/* Reads, until `most` of this producer's are accepted or the engine stops (false). */
+static inline bool ask_up_to(struct crowd_member *me, uint32_t who, uint64_t most)
 {
   struct producer *producer = &world.producers[who];
   struct sqcq_read reads[BATCH_MAX];
   uint32_t held = 0;
   bool going = true;
 
-  while (going && may_ask(me, who)) {
+  while (going && producer->accepted < most && may_ask(me, who)) {
     uint32_t count = (uint32_t)rng_between(&me->rng, 1, world.plan.batch);
     uint32_t accepted;
 
-    if (count > world.plan.quota - producer->accepted)
-      count = (uint32_t)(world.plan.quota - producer->accepted);
+    if (count > most - producer->accepted)
+      count = (uint32_t)(most - producer->accepted);
     while (held < count) {
       int n = sqcq_buffer_acquire(world.engine, world.pool, &reads[held].buffer, 1);
 
@@ -116,8 +117,20 @@ static inline void produce(struct crowd_member *me, uint32_t who)
   for (uint32_t i = 0; i < held; i++)
     release(me, reads[i].buffer);
   leave_lane(me, producer);
+  return going;
+}
+
+/* One producer less; the last one stops the engine, where that is the plan. */
+static inline void leave_producers(struct crowd_member *me)
+{
   if (atomic_fetch_sub(&world.producing, 1) == 1 && world.plan.ending <= END_CANCEL)
     stop_all(me);
+}
+
+static inline void produce(struct crowd_member *me, uint32_t who)
+{
+  (void)ask_up_to(me, who, world.plan.quota);
+  leave_producers(me);
 }
 
 static inline void consume(struct crowd_member *me, sqcq_channel channel)
