@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/point.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -108,6 +109,7 @@ bool sqcq__channel_wake(struct sqcq__channel *channel, bool last)
 void sqcq__channel_give_back(struct sqcq__channel *channel, uint32_t n)
 {
   sqcq__credit_give(&channel->credit, n);
+  SQCQ_POINT(CREDITS_GIVEN);
   sqcq__waiters_fence(); /* pair(want): the credit word is published as a push is */
   (void)sqcq__channel_wake(channel, false);
 }

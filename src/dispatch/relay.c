@@ -1,6 +1,7 @@
 #include "dispatch/relay.h"
 
 #include "base/mem.h"
+#include "base/point.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -36,7 +37,8 @@ void sqcq__relay_leave(struct sqcq__relay *relay, struct sqcq__waiter *waiter)
       uint64_t bit = notes & (~notes + 1);
 
       if ((sqcq__and_acq_rel(&relay->notes[i], ~bit) & bit) == 0)
-        continue;            /* somebody else has this one */
+        continue; /* somebody else has this one */
+      SQCQ_POINT(NOTE_TAKEN);
       sqcq__waiters_fence(); /* pair(relay) fence: before the look at that one's `want` */
       if (sqcq__channel_wake(&relay->channels[64 * i + (uint32_t)__builtin_ctzll(bit)], false))
         return; /* it does the same */

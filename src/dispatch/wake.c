@@ -1,5 +1,6 @@
 #include "dispatch/wake.h"
 
+#include "base/point.h"
 #include "base/probe.h"
 
 #include <errno.h>
@@ -235,6 +236,7 @@ bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
 
   if (sqcq__load_acquire(&waiter->roused) == number) /* pair(roused) acquire */
     return false;
+  SQCQ_POINT(CONSUMER_SEEN);
   if ((number & SQCQ__WAITER_OUTSIDE) != 0) {
     uint32_t event = sqcq__load_acquire(&waiter->event); /* pair(event) acquire */
 
@@ -251,6 +253,7 @@ bool sqcq__waiter_wake(struct sqcq__waiter *waiter)
                   NULL, 0);
   }
   sqcq__add_relaxed(&waiter->wakes, 1);
+  SQCQ_POINT(CONSUMER_WOKEN);
   sqcq__store_release(&waiter->roused, number); /* pair(roused) release: after the wake */
   return true;
 }

@@ -28,6 +28,7 @@
 #define SQCQ_DISPATCH_WAKE_H
 
 #include "base/atomics.h"
+#include "base/point.h"
 
 #include <ck_ec.h>
 
@@ -55,11 +56,14 @@ void sqcq__sleeper_write(struct sqcq__sleeper *sleeper);
  * Async-signal-safe. */
 static inline void sqcq__sleeper_wake(struct sqcq__sleeper *sleeper)
 {
+  SQCQ_POINT(WAKE_DUE);
   uint64_t sleep = sqcq__load_seq(&sleeper->asleep); /* pair(sleep) look */
 
   if (sleep == 0 || sqcq__load_acquire(&sleeper->woken) == sleep) /* pair(woken) acquire */
     return;
+  SQCQ_POINT(WAKE_SEEN);
   sqcq__sleeper_write(sleeper);
+  SQCQ_POINT(WAKE_WRITTEN);
   sqcq__store_release(&sleeper->woken,
                       sleep); /* pair(woken) release: after the write, never before */
 }

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 
 #include "base/check.h"
+#include "base/point.h"
 #include "base/probe.h"
 
 #include <errno.h>
@@ -158,6 +159,7 @@ static int put(struct sqcq_engine *engine, const struct chunk *chunk, const stru
     }
     sqcq__owner_give(&buffer->owner, buffer->memory, buffer->size);
     handle = sqcq__handle_retag(handle, buffer->pool);
+    SQCQ_POINT(BUFFER_STEPPED);
   } else {
     int error = put_buffers(engine, read, &handle, &op);
     if (error < 0)
@@ -199,6 +201,7 @@ static int fill_lane(struct sqcq_engine *engine, struct chunk *chunk, struct sqc
     if (error < 0)
       return error;
     sqcq__lane_fill(lane);
+    SQCQ_POINT(SLOT_FILLED);
     credits->held--;
   }
   return 0;
@@ -217,6 +220,7 @@ static uint32_t prepare(struct sqcq_engine *engine, struct chunk *chunk, int *er
   *error = checked;
   if (chunk->count > 0) {
     take_credits(engine, chunk);
+    SQCQ_POINT(CREDITS_TAKEN);
     chunk->now = sqcq__time(engine);
     chunk->epoch = sqcq__load_relaxed(&engine->control.cancel_epoch); /* relaxed: see cancels.h */
   }
@@ -287,14 +291,17 @@ int sqcq__accept(struct sqcq_engine *engine, const uint64_t *own_lane,
     count = INT32_MAX;
   if (sqcq__control_stopping(&engine->control))
     return -ESHUTDOWN;
+  SQCQ_POINT(REQUEST_BEGUN);
   if (own_lane != NULL) {
     int error = sqcq__own_enter(&engine->own, *own_lane, &own);
     if (error < 0)
       return error;
   }
   int accepted = accept_all(engine, own, reads, count);
-  if (own != NULL)
+  if (own != NULL) {
     sqcq__own_leave(own);
+    SQCQ_POINT(OWN_LEFT);
+  }
   if (accepted > 0)
     sqcq__sleeper_wake(&engine->sleeper); /* pair(sleep) look: the work bits are set */
   return accepted;

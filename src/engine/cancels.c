@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/point.h"
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -129,10 +130,12 @@ int sqcq__cancel(struct sqcq_engine *engine, const struct sqcq_cancel_target *ca
   entry->asked = *cancel;
   /* relaxed: see EPOCHS. By an RMW, so that no two cancels have the same number. */
   entry->epoch = sqcq__add_relaxed(&engine->control.cancel_epoch, 1) + 1;
+  SQCQ_POINT(CANCEL_COUNTED);
   if (!sqcq__cancels_push(cancels, index)) {
     error = -ESHUTDOWN;
     goto give_credit;
   }
+  SQCQ_POINT(CANCEL_PUSHED);
   sqcq__control_post(&engine->control, SQCQ__CONTROL_CANCEL);
   sqcq__sleeper_wake(&engine->sleeper);
   return 0;

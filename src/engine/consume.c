@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 
 #include "base/check.h"
+#include "base/point.h"
 #include "base/probe.h"
 
 #include <errno.h>
@@ -35,6 +36,8 @@ static uint32_t take(struct sqcq_engine *engine, struct sqcq__channel *channel,
 {
   uint32_t n = sqcq__channel_pop(channel, out, max);
 
+  if (n > 0)
+    SQCQ_POINT(POPPED);
   for (uint32_t i = 0; i < n; i++) {
     if (sqcq__unlikely((out[i].flags & FEW_OR_MANY_BUFFERS) != 0)) {
       sqcq__vector_take(&engine->buffers, out[i].buffer.id); /* {0}: none */
@@ -51,7 +54,9 @@ static uint32_t take(struct sqcq_engine *engine, struct sqcq__channel *channel,
     return 0;
   if (engine->histograms != NULL)
     time_delivery(engine, out, n);
+  SQCQ_POINT(BUFFERS_BACK);
   sqcq__credit_give(&channel->credit, n);
+  SQCQ_POINT(CREDITS_BACK);
   if (sqcq__room_awaited(&channel->room) != 0) /* a load of the line just written */
     sqcq__channel_room_given(engine, channel, n);
   SQCQ_PROBE3(deliver, engine, channel - engine->channels, n);
@@ -134,6 +139,7 @@ static void sleep_for(struct sqcq_engine *engine, struct sqcq__channel *channel,
   uint32_t prepared = sqcq__waiter_prepare(waiter);
 
   sqcq__waiter_announce(waiter, min); /* pair(want) announce */
+  SQCQ_POINT(WANT_ANNOUNCED);
   /* pair(want) look again */
   if (!may_go_on(engine, channel, min))
     sqcq__waiter_sleep(waiter, prepared, deadline);

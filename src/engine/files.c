@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/point.h"
 
 #include <sqcq/sqcq.h>
 
@@ -113,6 +114,7 @@ int sqcq__files_remove(struct sqcq__files *files, uint64_t handle, uint32_t mode
   if (!sqcq__cas_acq_rel(&file->word, &open,
                          sqcq__word(sqcq__handle_generation(handle), SQCQ__FILE_REMOVING)))
     return -EBADF;
+  SQCQ_POINT(FILE_REMOVING);
   if (mode == SQCQ_REMOVE_DEFAULT)
     mode = (file->flags & SQCQ__FILE_STORED) != 0 ? SQCQ_REMOVE_DRAIN : SQCQ_REMOVE_CANCEL;
   file->remove_mode = mode;

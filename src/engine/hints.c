@@ -1,6 +1,7 @@
 #include "engine/hints.h"
 
 #include "base/check.h"
+#include "base/point.h"
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -73,6 +74,7 @@ int sqcq__vector_give(const struct sqcq__buffers *buffers, const struct sqcq_rea
       break;
     }
     sqcq__owner_give(&buffer->owner, buffer->memory, buffer->size);
+    SQCQ_POINT(VECTOR_STEPPED);
   }
   for (uint32_t i = 0; i < given; i++) {
     uint64_t handle = read->buffers[i].id;

@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 
 #include "base/check.h"
+#include "base/point.h"
 #include "base/probe.h"
 #include "engine/prep.h"
 
@@ -287,6 +288,7 @@ int sqcq__turn_once(struct sqcq_engine *engine)
       (bits & SQCQ__CONTROL_REMOVE) != 0 ? sqcq__files_take_removed(&engine->files) : 0;
   int error = 0;
 
+  SQCQ_POINT(TURN_BEGUN);
   if (sqcq__unlikely(io->armed))
     sqcq__turn_disarm(engine);
   /* Once sealed, whatever the bit says: a canceller may have pushed and not set it yet. */
@@ -298,14 +300,17 @@ int sqcq__turn_once(struct sqcq_engine *engine)
   io->reports = 0;
   io->now = sqcq__time(engine);
   sqcq__turn_drain(engine); /* after the control words: what was accepted before them is in */
+  SQCQ_POINT(TURN_DRAINED);
   if (io->lanes_awaited || (bits & SQCQ__CONTROL_ROOM) != 0)
     sqcq__lanes_room_given(engine, (bits & SQCQ__CONTROL_ROOM) != 0);
   sqcq__turn_control(engine, bits, removed);
   start(engine);
+  SQCQ_POINT(TURN_STARTED);
   if (sqcq__ring_has_unsubmitted(engine->ring) || sqcq__ring_wants_enter(engine->ring) ||
       (sqcq__polls_device(engine) && io->requests.flying_count > 0))
     error = sqcq__turn_submit(engine, 0);
   sqcq__turn_reap(engine);
+  SQCQ_POINT(TURN_REAPED);
   sqcq__router_publish(&io->router);
   finish(engine);
   io->hurry = left_over(engine);
@@ -319,6 +324,7 @@ int sqcq__turn_once(struct sqcq_engine *engine)
   sqcq__store_relaxed(&engine->stats.inflight, io->requests.flying_count);
   sqcq__store_relaxed(&engine->stats.waiting, io->requests.waiting_count);
   sqcq__store_relaxed(&engine->stats.cq_overflow, sqcq__ring_overflow(engine->ring));
+  SQCQ_POINT(TURN_PUBLISHED);
   sqcq__router_wake(&io->router);
   return io->router.pushed > 0 ? (int)io->router.pushed : error;
 }

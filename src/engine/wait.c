@@ -4,6 +4,7 @@
  */
 #include "engine/engine.h"
 
+#include "base/point.h"
 #include "base/probe.h"
 #include "engine/prep.h"
 
@@ -74,6 +75,7 @@ static int sleep_until(struct sqcq_engine *engine, int64_t timeout_ns)
   sqcq__count(&engine->stats.sleeps, 1);
   SQCQ_PROBE2(sleep, engine, timeout_ns);
   sqcq__sleeper_announce(&engine->sleeper); /* pair(sleep) announce */
+  SQCQ_POINT(SLEEP_ANNOUNCED);
   if (!sqcq__published(engine)) {
     if (outside) {
       error = sqcq__sleeper_poll(&engine->sleeper, timeout_ns);

@@ -23,6 +23,7 @@
 #include "base/atomics.h"
 #include "base/check.h"
 #include "base/handle.h"
+#include "base/point.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -69,6 +70,7 @@ static inline int sqcq__credit_take(struct sqcq__credit *credit, uint32_t genera
 {
   /* pair(credit) acquire: the capacity of the generation seen comes with it. */
   uint64_t seen = sqcq__load_acquire(&credit->word);
+  SQCQ_POINT(CREDIT_SEEN);
 
   for (int tries = 0; tries < SQCQ__CREDIT_TRIES; tries++) {
     if (sqcq__word_generation(seen) != generation ||

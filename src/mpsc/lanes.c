@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/point.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -57,8 +58,10 @@ struct sqcq__lane *sqcq__lanes_claim(struct sqcq__lanes *lanes, uint32_t *tried)
   while (*tried < lanes->count) {
     struct sqcq__lane *lane = &lanes->lanes[(at + (*tried)++) % lanes->count];
 
-    if (sqcq__lane_claim(lane, SQCQ__CLAIM_HELD))
+    if (sqcq__lane_claim(lane, SQCQ__CLAIM_HELD)) {
+      SQCQ_POINT(LANE_CLAIMED);
       return lane;
+    }
   }
   return NULL;
 }

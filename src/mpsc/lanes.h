@@ -15,6 +15,7 @@
 #define SQCQ_MPSC_LANES_H
 
 #include "base/atomics.h"
+#include "base/point.h"
 #include "mpsc/lane.h"
 
 #include <stdbool.h>
@@ -43,8 +44,11 @@ static inline void sqcq__lanes_publish(struct sqcq__lanes *lanes, struct sqcq__l
   uint64_t bit = UINT64_C(1) << (uint32_t)(lane - lanes->lanes);
 
   sqcq__lane_commit(lane);
+  SQCQ_POINT(LANE_COMMITTED);
   sqcq__lane_unclaim(lane);
+  SQCQ_POINT(LANE_UNCLAIMED);
   sqcq__or_seq(&lanes->work, bit); /* pair(work) release; pair(sleep) publish */
+  SQCQ_POINT(LANE_MARKED);
 }
 
 /* I: whether some lane has work. The sleeper's second look. */

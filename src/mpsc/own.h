@@ -28,6 +28,7 @@
 #include "base/check.h"
 #include "base/freelist.h"
 #include "base/handle.h"
+#include "base/point.h"
 #include "mpsc/lane.h"
 
 #include <errno.h>
@@ -108,10 +109,12 @@ static inline int sqcq__own_enter(struct sqcq__own *own, uint64_t handle,
   /* relaxed: nobody but us writes it. Two threads at once on one lane are the caller's mistake. */
   SQCQ_ASSERT(sqcq__load_relaxed(&lane->lane.claim) == SQCQ__CLAIM_FREE);
   sqcq__store_seq(&lane->lane.claim, SQCQ__CLAIM_HELD); /* pair(gate) publish */
-  if (sqcq__load_seq(&lane->closed) != 0) {             /* pair(gate) look */
+  SQCQ_POINT(OWN_ENTERED);
+  if (sqcq__load_seq(&lane->closed) != 0) { /* pair(gate) look */
     sqcq__own_leave(lane);
     return -ESHUTDOWN;
   }
+  SQCQ_POINT(OWN_INSIDE);
   *out = lane;
   return 0;
 }
@@ -123,7 +126,9 @@ static inline void sqcq__own_publish(struct sqcq__own *own, struct sqcq__own_lan
 
   SQCQ_ASSERT(sqcq__load_relaxed(&lane->lane.claim) == SQCQ__CLAIM_HELD); /* relaxed: our own */
   sqcq__lane_commit(&lane->lane);
+  SQCQ_POINT(OWN_COMMITTED);
   sqcq__or_seq(&own->work, bit); /* pair(work) release; pair(sleep) publish */
+  SQCQ_POINT(OWN_MARKED);
 }
 
 /* I: whether some lane has work. The sleeper's second look. */

@@ -127,10 +127,15 @@ static inline void leave_producers(struct crowd_member *me)
     stop_all(me);
 }
 
+static inline void ask_and_leave(struct crowd_member *me, uint32_t who, uint64_t most)
+{
+  (void)ask_up_to(me, who, most);
+  leave_producers(me);
+}
+
 static inline void produce(struct crowd_member *me, uint32_t who)
 {
-  (void)ask_up_to(me, who, world.plan.quota);
-  leave_producers(me);
+  ask_and_leave(me, who, world.plan.quota);
 }
 
 static inline void consume(struct crowd_member *me, sqcq_channel channel)
