@@ -244,6 +244,43 @@ static void cancel_with_a_report_is_answered_too(void **state)
   end(&rig);
 }
 
+/* What it commits after the end would never be answered. */
+static void end_waits_for_who_is_inside_a_lane(void **state)
+{
+  for (uint32_t own = 0; own < 2; own++) {
+    struct sqcq_engine_config config = rig_config();
+    struct sim_config kernel = sim_kernel("6.18");
+    struct sqcq__own_lane *own_lane = NULL;
+    struct sqcq__lane *lane = NULL;
+    uint32_t tried = 0;
+    sqcq_lane handle;
+    struct rig rig;
+
+    config.lanes_own = 1;
+    config.lanes_shared = 2;
+    rig_start_with(&rig, &kernel, &config);
+    assert_ok(sqcq_lane_open(rig.engine, &handle));
+    (void)rig_turns(&rig, 1);
+    if (own == 1)
+      assert_ok(sqcq__own_enter(&rig.engine->own, handle.id, &own_lane));
+    else
+      assert_non_null(lane = sqcq__lanes_claim(&rig.engine->lanes, &tried));
+    rig_ask(&rig, 1); /* by another lane */
+    sim_fail(SIM_CALL_ENTER, 0, 1000, -EBADF);
+    assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+    assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+    assert_false(rig_stopped(&rig));
+    if (own == 1)
+      sqcq__own_leave(own_lane);
+    else
+      sqcq__lane_unclaim(lane);
+    assert_error(sqcq_engine_poll(rig.engine), -EBADF);
+    assert_true(rig_stopped(&rig));
+    expect_all_answered(&rig, 1);
+    end(&rig);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -255,6 +292,7 @@ int main(void)
       cmocka_unit_test(ring_that_fails_is_ended_by_whoever_destroys),
       cmocka_unit_test(thread_that_ends_leaves_its_work_to_the_next),
       cmocka_unit_test(cancel_with_a_report_is_answered_too),
+      cmocka_unit_test(end_waits_for_who_is_inside_a_lane),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
