@@ -293,6 +293,13 @@ static inline bool crowd_is_tormented(const struct crowd_member *me)
 #endif
 }
 
+/* Whether a read may have ended by a signal to the I/O thread, which is the first one, while the kernel was
+ * starting a worker for it: -ECANCELED, though nobody has cancelled it (sqcq.h, "Kernel's part"). */
+static inline bool crowd_interrupted(const struct crowd_member *me, int32_t result, uint32_t flags)
+{
+  return result == -ECANCELED && flags == 0 && crowd_is_tormented(&me->crowd->members[0]);
+}
+
 static inline void crowd_torment(struct crowd_member *me)
 {
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};

@@ -319,8 +319,7 @@ static void consume(struct crowd_member *me, uint32_t index)
       return;
     crowd_check(me, n >= 0);
     for (int i = 0; i < n; i++) {
-      /* A signal to the I/O thread while the kernel starts a worker for it: -ECANCELED, by itself. */
-      if (out[i].result != (int)LENGTH && (out[i].result != -ECANCELED || out[i].flags != 0))
+      if (out[i].result != (int)LENGTH && !crowd_interrupted(me, out[i].result, out[i].flags))
         verdict_fail(&me->crowd->verdict, "a read says %d, flags %u", out[i].result, out[i].flags);
       crowd_check(me, sqcq_buffer_release(field.engine, &out[i].buffer, 1) == 1);
     }

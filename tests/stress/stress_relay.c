@@ -165,7 +165,7 @@ static void consume(struct crowd_member *me, uint32_t index)
       return;
     crowd_check(me, n >= 0);
     for (int i = 0; i < n; i++) {
-      crowd_check(me, out[i].result == 64);
+      crowd_check(me, out[i].result == 64 || crowd_interrupted(me, out[i].result, out[i].flags));
       crowd_check(me, sqcq_buffer_release(field.engine, &out[i].buffer, 1) == 1);
     }
     crowd_jitter(&me->rng);

@@ -65,7 +65,9 @@ static void consume(struct crowd_member *me)
     for (int i = 0; i < n; i++) {
       sqcq_buffer listed[MOST];
 
-      crowd_check(me, completions[i].result == (int32_t)completions[i].length);
+      crowd_check(me, completions[i].result == (int32_t)completions[i].length ||
+                          crowd_interrupted(me, completions[i].result,
+                                            completions[i].flags & ~SQCQ_COMPLETION_VECTOR));
       crowd_check(me, ((completions[i].flags & SQCQ_COMPLETION_VECTOR) != 0) ==
                           (completions[i].user_data > 1));
       /* Others may have them already, and have linked them otherwise: any answer, but an answer. */

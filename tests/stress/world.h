@@ -206,6 +206,10 @@ static inline void check_result(struct crowd_member *me, const struct sqcq_compl
   uint32_t expected =
       record->offset >= size ? 0 : least(record->length, (uint32_t)(size - record->offset));
 
+  if (crowd_interrupted(me, completion->result, completion->flags)) {
+    world.cancelled[me->index]++;
+    return;
+  }
   if (completion->result < 0) {
     crowd_check(me, completion->result == -ECANCELED || completion->result == -EINTR);
     crowd_check(me, may_cancel());
