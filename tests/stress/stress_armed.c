@@ -145,6 +145,7 @@ static void consumer_rounds(struct crowd_member *me)
     } else {
       publish_completion();
       atomic_fetch_add(&litmus.done, 1);
+      crowd_progress(me);
     }
     if (!crowd_meet(me, 2 * round + 1))
       return;
@@ -162,6 +163,7 @@ static void engine_rounds(struct crowd_member *me)
       sqcq__control_post(&litmus.engine->control, 1u << 31);
       sqcq__sleeper_wake(&litmus.engine->sleeper);
       atomic_fetch_add(&litmus.done, 1);
+      crowd_progress(me);
     } else {
       while (sqcq__control_take(&litmus.engine->control) == 0) {
         int work = sqcq_engine_arm(litmus.engine);

@@ -134,7 +134,10 @@ static void ask_shared(struct crowd_member *me, bool consumes)
 
   if (!consumes) {
     while (atomic_load(&world.producing) > 0 && crowd_good(me)) {
-      crowd_check(me, cancel(&all) == 0);
+      int error = cancel(&all);
+
+      /* The other one stops the engine when there are no producers any more. */
+      crowd_check(me, error == 0 || (error == -ESHUTDOWN && atomic_load(&world.producing) == 0));
       crowd_progress(me);
       crowd_jitter(&me->rng);
       (void)sched_yield();

@@ -268,6 +268,7 @@ static void end_in_rounds(struct crowd_member *me)
       break;
     }
     atomic_fetch_add(&field.pushed_done, 1);
+    crowd_progress(me);
     if (!crowd_meet(me, 2 * round + 1))
       return;
   }

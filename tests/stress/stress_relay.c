@@ -281,6 +281,7 @@ static void litmus_in_rounds(struct crowd_member *me)
       if (sqcq__load_relaxed(&other->wakes) == before)
         crowd_fail(me, "a wake was lost: relied on one that did not look again");
       litmus.by_turn += litmus.router.touched_count == 0;
+      crowd_progress(me);
     }
     if (!crowd_meet(me, 3 * round + 4))
       return;

@@ -88,6 +88,7 @@ static void wake_in_rounds(struct crowd_member *me)
     sqcq__control_post(&field.control, 1u << (me->index - 1));
     sqcq__sleeper_wake(&field.sleeper);
     atomic_fetch_add(&field.awake_done, 1);
+    crowd_progress(me);
     if (!crowd_meet(me, 2 * round + 1))
       return;
   }
