@@ -127,7 +127,8 @@ static void turn_some(struct crowd_member *me, uint32_t most)
 
     if (result == -ESHUTDOWN)
       break;
-    crowd_check(me, result >= 0);
+    if (result < 0)
+      verdict_fail(&me->crowd->verdict, "a turn says %d", result);
     made++;
   }
 }
