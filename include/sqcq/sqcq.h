@@ -520,7 +520,8 @@ SQCQ_EXPORT int sqcq_request_unnotify(struct sqcq_engine *engine, sqcq_notice no
  *                        and sqcq_engine_run() wait for it. Where the ring is nobody's own, the
  *                        caller goes on with it instead, without an error.
  *           -EBUSY       first turn, while a FIXED pool is just being made
- *           -ESHUTDOWN   the stop has finished: nothing more will come
+ *           -ESHUTDOWN   the stop has finished, whoever asks: nothing more will come. Another thread
+ *                        may be inside its last turn yet: wait for its end before the destroy
  *           -EINVAL      NULL
  *           or what io_uring_enter or the first turn's io_uring_register answered, where the engine
  *           cannot go on (never -EINTR, -EAGAIN, -EBUSY: these are tried again on the next turn).

@@ -252,7 +252,7 @@ static int take_over(struct sqcq_engine *engine, bool keep, int wait_ms)
   if (lost != 0 && !over)
     end_lost(engine, mine, wait_ms);
   sqcq__iothread_leave(engine);
-  return lost == 0 ? -EPERM : over ? -ESHUTDOWN : lost;
+  return over ? -ESHUTDOWN : lost == 0 ? -EPERM : lost;
 }
 
 int sqcq__iothread_enter(struct sqcq_engine *engine, int wait_ms)
@@ -263,10 +263,10 @@ int sqcq__iothread_enter(struct sqcq_engine *engine, int wait_ms)
     return enter_first(engine);
   if (phase == SQCQ__PHASE_REGISTERING)
     return -EBUSY;
+  if (phase == SQCQ__PHASE_STOPPED)
+    return -ESHUTDOWN; /* whoever asks */
   if (sqcq__load_relaxed(&engine->owner) != sqcq__thread_self())
     return take_over(engine, true, wait_ms);
-  if (phase == SQCQ__PHASE_STOPPED)
-    return -ESHUTDOWN;
   return engine->iothread.lost == 0 ? 0 : take_over(engine, true, wait_ms);
 }
 

@@ -299,7 +299,7 @@ static void io_thread_that_lives_is_not_replaced(void **state)
   assert_ok(sqcq_engine_stop(rig.engine, SQCQ_STOP_DRAIN, SQCQ_FOREVER));
   assert_int_equal(pthread_join(thread, NULL), 0);
   assert_ok(result);
-  assert_error(sqcq_engine_poll(rig.engine), -EPERM); /* it ended after its last turn */
+  assert_error(sqcq_engine_poll(rig.engine), -ESHUTDOWN); /* it ended after its last turn */
   end();
 }
 

@@ -244,8 +244,7 @@ static inline int tape_turn(struct tape *tape, uint32_t call, int64_t timeout_ns
   if (call == TAPE_ENGINE_ARM && !looped) {
     tape_expect_refusal(tape, &turn, -EOPNOTSUPP);
   } else if (stopped) {
-    tape_expect_refusal(tape, &turn,
-                        io->owner == turn.caller || io->lost != 0 ? -ESHUTDOWN : -EPERM);
+    tape_expect_refusal(tape, &turn, -ESHUTDOWN);
   } else if (created && sqcq__phase(tape->engine) == SQCQ__PHASE_CREATED) {
     tape_expect_refusal(tape, &turn, -ENOMEM); /* the ring could not be enabled */
   } else if (!created && !orphaned && io->lost == 0 && io->owner != turn.caller) {
