@@ -227,12 +227,10 @@ static int verdict(const struct ingest *in)
 
 static int run(struct ingest *in)
 {
-  struct thread *threads = calloc(1 + PRODUCERS_MAX + CONSUMERS_MAX, sizeof *threads);
+  static struct thread threads[1 + PRODUCERS_MAX + CONSUMERS_MAX];
   int64_t began = ingest_now();
   sigset_t open_mask;
 
-  if (threads == NULL)
-    return EXIT_TROUBLE;
   for (size_t i = in->options->path_count; i > 0; i--) {
     if (walk_argument(in, in->options->paths[i - 1]) != 0)
       return EXIT_TROUBLE;
@@ -242,7 +240,6 @@ static int run(struct ingest *in)
   supervise(in, threads, count, &open_mask);
   for (unsigned i = 0; i < count; i++)
     pthread_join(threads[i].id, NULL);
-  free(threads);
   check_engine(in);
   summary_print(in, ingest_now() - began, (int)handler_signal);
   return verdict(in);

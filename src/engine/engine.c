@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -34,15 +35,14 @@ static void say(struct sqcq_explanation *why, enum sqcq_reason reason, const cha
 /* kernel.io_uring_disabled, or -1 where there is no such thing. */
 static int sysctl_disabled(void)
 {
-  int value = -1;
   FILE *file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
+  char text[16];
 
   if (file == NULL)
     return -1;
-  if (fscanf(file, "%d", &value) != 1)
-    value = -1;
+  bool there = fgets(text, sizeof(text), file) != NULL;
   (void)fclose(file);
-  return value;
+  return there ? (int)strtol(text, NULL, 10) : -1;
 }
 
 static void explain_memory(struct sqcq_explanation *why, const struct sqcq__config *config)
@@ -97,7 +97,7 @@ static int explain(struct sqcq_explanation *why, const struct sqcq__config *conf
     say(why, SQCQ_REASON_MODE, "this kernel refuses SQPOLL (its CPU?) or IOPOLL");
   } else {
     why->reason = SQCQ_REASON_OTHER;
-    (void)snprintf(why->text, sizeof(why->text), "io_uring_setup: %s", strerror(-error));
+    (void)snprintf(why->text, sizeof(why->text), "io_uring_setup: %s", sqcq_strerror(error));
   }
   return error;
 }
@@ -252,7 +252,7 @@ static int make_event(struct sqcq_engine *engine, struct sqcq_explanation *why)
   *why = (struct sqcq_explanation){.error = -EOPNOTSUPP, .reason = SQCQ_REASON_MODE};
   (void)snprintf(why->text, sizeof(why->text),
                  "EVENT_LOOP: this kernel does not take the eventfd of the ring: %s",
-                 strerror(-error));
+                 sqcq_strerror(error));
   return -EOPNOTSUPP;
 }
 

@@ -80,7 +80,7 @@ static int classify(const struct sqcq__files *files, int fd, uint32_t *flags)
 
 int sqcq__files_add(struct sqcq__files *files, int fd, uint64_t *handle)
 {
-  uint32_t flags = 0, index;
+  uint32_t flags = 0, index = 0;
   int error = classify(files, fd, &flags);
 
   if (error == 0 && sqcq__freelist_take(&files->free, &index, 1) == 0)
