@@ -3,7 +3,8 @@
  * simple model of what they must answer.
  *
  *   tape.h           steps, and what one run knows
- *   tape_model.h     the model, and what must hold after every step
+ *   tape_model.h     the model, and what completions say
+ *   tape_holds.h     what must hold after every step
  *   tape_produce.h   steps of producers: requests
  *   tape_lanes.h     and through own lanes
  *   tape_cancel.h    cancels

@@ -4,7 +4,7 @@
 #ifndef SQCQ_TESTS_PROPERTY_TAPE_PRODUCE_H
 #define SQCQ_TESTS_PROPERTY_TAPE_PRODUCE_H
 
-#include "tape_model.h"
+#include "tape_holds.h"
 
 /* ------------------------------------------------------------------------- */
 /* Choosing                                                                  */
