@@ -24,7 +24,8 @@
  *
  * A step is an operation and four raw numbers, which are read modulo what there is at that moment:
  * so any part of a tape is a tape too. Nothing in a run comes from outside: the ring is simulated,
- * the clock and the CPU's number are the tape's own.
+ * the clock and the CPU's number are the tape's own; save that the machine may have no huge pages,
+ * and its file system no O_DIRECT.
  */
 #ifndef SQCQ_TESTS_PROPERTY_TAPE_H
 #define SQCQ_TESTS_PROPERTY_TAPE_H
@@ -37,6 +38,7 @@
 
 #include <sqcq/sqcq.h>
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -199,7 +201,8 @@ struct tape_request {
   uint32_t length, buffer_offset;
   int64_t deadline_ns; /* 0: none */
   bool late;           /* it had passed when the request was accepted */
-  bool nowait;
+  uint32_t flags;      /* SQCQ_READ_* */
+  uint16_t ioprio;
   bool drained;   /* a turn has been made since */
   bool cancelled; /* a cancel was called that means it, */
   bool ended;     /* and acted upon */
@@ -338,6 +341,12 @@ struct tape_errors {
   int list[12];
   uint32_t count;
 };
+
+/* A ring that polls the device takes O_DIRECT files, and nothing but plain reads, without an end. */
+static inline bool tape_polls(const struct tape *tape)
+{
+  return (tape->config.flags & SQCQ_ENGINE_IOPOLL) != 0;
+}
 
 static inline bool tape_allows(const struct tape_errors *errors, int error)
 {

@@ -84,6 +84,7 @@ static inline void tape_cancel(struct tape *tape, const uint32_t r[4])
 
   tape_allow(&errors, cancel.what == 5, -EINVAL);
   tape_allow(&errors, tape_stopped(tape), -ESHUTDOWN);
+  tape_allow(&errors, tape_polls(tape), -EOPNOTSUPP);
   if (cancel.what == SQCQ_CANCEL_FILE) {
     cancel.file.id = file < 0 ? 0 : tape->files[file].handle.id;
     tape_allow(&errors, file < 0 || tape->files[file].state != TAPE_OPEN, -EBADF);

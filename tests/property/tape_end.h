@@ -95,13 +95,17 @@ static inline bool tape_destroy(struct tape *tape)
 {
   struct sqcq_held held = {.reserved = 7};
   uint32_t buffers = 0, wrapped = 0;
-  bool turned = sqcq__phase(tape->engine) != SQCQ__PHASE_CREATED;
   bool stopped = tape_stopped(tape);
+  /* It makes the turns that are left where there were none, now and in the next call. */
+  bool turns =
+      sqcq__phase(tape->engine) == SQCQ__PHASE_CREATED ||
+      (tape->engine->ends_here && !stopped && (tape->io.owner == TAPE_MAIN || tape->io.orphaned));
 
   if ((tape->io.orphaned || tape->io.lost != 0) && tape->io.held)
     tape_let_go(tape); /* it would wait for some seconds */
+  if (turns)
+    sim_now()->hold = 0; /* of files that it closes */
   tape_note_closing(tape);
-
   for (uint32_t i = 0; i < TAPE_BUFFERS; i++)
     if (tape->buffers[i].used && tape->buffers[i].owner != TAPE_STALE)
       tape->buffers[i].pool < 0 ? wrapped++ : buffers++;
@@ -121,13 +125,16 @@ static inline bool tape_destroy(struct tape *tape)
   tape_check(tape, result == -EBUSY, "destroy: %d", result);
   if (!stopped && tape->engine->iothread.lost != 0) {
     tape_lost(tape, TAPE_MAIN);
-  } else if (!turned) {
+  } else if (turns) {
     tape->stopping = tape->cancelling = true;
     if (sqcq__phase(tape->engine) != SQCQ__PHASE_CREATED) {
       tape->io.owner = TAPE_MAIN;
+      tape->io.orphaned = false;
       tape_drained(tape);
       tape_cancels_done(tape);
       tape_channels_back(tape);
+      if (sqcq__load_relaxed(&tape->engine->stats.turns) == 0)
+        tape_ended(tape); /* it has ended without one: the ring could not be enabled */
     }
   }
   uint32_t unread = tape_unread_all(tape);
@@ -156,14 +163,14 @@ static inline void tape_play_kernel(struct tape *tape, const struct tape_step *s
     tape_pipe_write(tape, r);
     break;
   case TAPE_SILENCE:
-    tape_silence(tape, r[0] % TAPE_SOURCES, r[1] % 2 == 0);
+    tape_silence(tape, r[0] % TAPE_SOURCES, r[1] % 5 == 0);
     break;
   case TAPE_COMPLETE:
     if (sim_rings() > 0)
       (void)sim_complete(r[0] % 4, tape->unruly && r[1] % 4 == 0 ? -EIO : SIM_RESULT_REAL);
     break;
   case TAPE_HOLD:
-    sim_now()->hold = r[0] % 3 == 0 ? 0 : r[1] % 16;
+    sim_now()->hold = r[0] % 3 == 0 ? r[1] % 16 : 0;
     tape_say(tape, "kernel: holds %#x", sim_now()->hold);
     break;
   case TAPE_FAIL:
@@ -309,7 +316,7 @@ static inline void tape_to_the_end(struct tape *tape, struct rng *rng)
   sim_fail(SIM_CALL_ENTER, 0, 0, -ENOMEM);
   sim_fail(SIM_CALL_BIND, 0, 0, -ENOMEM);
   tape_let_go(tape);
-  if (!cancel) {
+  if (!cancel || tape_polls(tape)) {
     for (uint32_t i = 0; i < TAPE_SOURCES; i++) {
       tape_silence(tape, i, false);
       if (tape->sources[i].writer >= 0)

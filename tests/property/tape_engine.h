@@ -22,14 +22,16 @@ static inline void tape_pool_create(struct tape *tape, const uint32_t r[4])
   uint32_t spoiled = r[3] % 24;
   struct sqcq_pool_config config = {
       .size = sizeof(config),
-      .count = 1 + r[0] % 3,
+      .count = 1 + r[0] % 5,
       .align = r[1] % 4 == 0 ? 0 : 1u << r[1] % 8,
       .buffer_size = 1 + r[2] % TAPE_BUFFER_SIZE,
       .flags = r[3] % 5 == 0    ? SQCQ_POOL_FIXED
                : r[3] % 11 == 0 ? SQCQ_POOL_FIXED | SQCQ_POOL_STRICT
+               : r[3] % 61 == 0 ? SQCQ_POOL_HUGE
+               : r[3] % 67 == 0 ? SQCQ_POOL_HUGE | SQCQ_POOL_STRICT
                                 : 0,
   };
-  bool strict = (config.flags & SQCQ_POOL_STRICT) != 0;
+  bool strict = (config.flags & SQCQ_POOL_STRICT) != 0 && (config.flags & SQCQ_POOL_FIXED) != 0;
   int place = tape_pool_place(tape);
   sqcq_pool pool = {.id = 77};
   struct tape_errors errors = {.count = 0};
@@ -60,6 +62,8 @@ static inline void tape_pool_create(struct tape *tape, const uint32_t r[4])
   int result = sqcq_pool_create(tape->engine, &config, &pool);
   tape_say(tape, "pool_create %u of %u, flags %u -> %d, pool %d", config.count,
            (unsigned)config.buffer_size, config.flags, result, place);
+  tape_allow(&errors, result == -ENOMEM && config.flags == (SQCQ_POOL_HUGE | SQCQ_POOL_STRICT),
+             -ENOMEM); /* a machine without */
   /* Places in a row: a question of what earlier pools have left. */
   tape_allow(&errors, result == -ENOSPC && !tape->fresh, -ENOSPC);
   if (!tape_worked(tape, &errors, result, "pool_create")) {
@@ -150,9 +154,14 @@ static inline void tape_channels_back(struct tape *tape)
 static inline void tape_channel_destroy(struct tape *tape, const uint32_t r[4])
 {
   int at = tape_pick_channel(tape, r[0]);
-  struct tape_channel *channel = at < 0 ? NULL : &tape->channels[at];
   struct tape_errors errors = {.count = 0};
 
+  for (uint32_t i = 0; i < TAPE_CHANNELS && r[1] % 4 != 0; i++)
+    if (tape->channels[i].state == TAPE_CLOSED)
+      at = (int)i; /* it has been asked for before, and has not come to its end */
+  struct tape_channel *channel = at < 0 ? NULL : &tape->channels[at];
+  if (channel != NULL && channel->state == TAPE_OPEN && channel->pending > 0 && r[2] % 4 != 0)
+    return; /* else most are closed most of the time */
   tape_allow(&errors, channel == NULL || channel->state == TAPE_DEAD, -EPIPE);
   tape_allow(&errors, channel != NULL && channel->state != TAPE_DEAD && channel->pending > 0,
              -EBUSY);

@@ -11,14 +11,19 @@ static inline void tape_request_vector(struct tape *tape, const uint32_t r[4])
   struct sqcq_read read;
   sqcq_buffer handles[TAPE_VECTOR];
   struct tape_try try;
-  uint32_t count = 1 + r[0] / 8 % TAPE_VECTOR, size = 0;
+  uint32_t most = r[0] / 64 % 16 == 0 ? TAPE_VECTOR : tape->config.vectors_max;
+  uint32_t count = most == 0 ? 1 : 1 + r[0] / 8 % most, size = 0, last = 0;
 
   tape_make_read(tape, r, &read, &try);
   if (try.buffer < 0)
     return;
   for (uint32_t i = 0; i < count; i++) {
-    int at = i == 0 ? try.buffer : tape_pick_buffer(tape, r[2] + i * 0x3001u);
+    /* The next one that is there; now and then any, which may be there already. */
+    int at = i == 0 ? try.buffer
+                    : tape_pick_buffer(tape, (r[1] >> i) % 8 == 0 ? r[2] + i * 0x3001u
+                                                                  : TAPE_GOOD + last + 1);
 
+    last = (uint32_t)at;
     if (i > 0)
       try.more[try.more_count++] = at;
     handles[i] = tape->buffers[at].handle;
@@ -55,6 +60,7 @@ static inline void tape_request_advice(struct tape *tape, const uint32_t r[4])
   read.offset = read.offset > INT32_MAX ? 0 : read.offset;
   sqcq_lane lane = tape_own_lane(tape, r[1] >> 24, &try);
   struct tape_errors errors = tape_expect(tape, &try);
+  tape_allow(&errors, tape_polls(tape), -EOPNOTSUPP);
   tape_hand_in(tape, &read, &try, lane, &errors, "advice");
 }
 

@@ -6,6 +6,8 @@
 
 #include "tape_model.h"
 
+#include "engine/ring.h"
+
 static inline void tape_check_channels(struct tape *tape)
 {
   for (uint32_t i = 0; i < TAPE_CHANNELS; i++) {
@@ -43,6 +45,19 @@ static inline void tape_check_buffers(struct tape *tape)
   }
 }
 
+/* It asks for what was asked for. */
+static inline void tape_check_hints(struct tape *tape, const struct sim_op *op,
+                                    const struct tape_request *request)
+{
+  uint32_t flags = request->flags;
+  uint32_t rw_flags = ((flags & SQCQ_READ_NOWAIT) != 0 ? RWF_NOWAIT : 0) |
+                      ((flags & SQCQ_READ_DONTCACHE) != 0 ? SQCQ__RWF_DONTCACHE : 0);
+
+  tape_check(tape, op->rw_flags == rw_flags, "flags %#x for %#x", op->rw_flags, flags);
+  tape_check(tape, op->async == ((flags & SQCQ_READ_ASYNC) != 0), "ASYNC");
+  tape_check(tape, op->ioprio == request->ioprio, "ioprio %u", op->ioprio);
+}
+
 /* Each read in the kernel is one that was accepted and is not answered, and on its file. */
 static inline void tape_check_kernel(struct tape *tape)
 {
@@ -66,6 +81,7 @@ static inline void tape_check_kernel(struct tape *tape)
         request = &tape->requests[j];
     tape_check(tape, request != NULL, "a read of nothing that is pending");
     tape_check(tape, ops[i].length == request->length && ops[i].offset == request->offset, "read");
+    tape_check_hints(tape, &ops[i], request);
     struct stat is, should;
     tape_check(tape, fstat(ops[i].fd, &is) == 0, "a read of descriptor %d: closed", ops[i].fd);
     (void)fstat(tape->sources[tape->files[request->file].source].fd, &should);

@@ -171,7 +171,8 @@ static inline void tape_check_failure(struct tape *tape, const struct sqcq_compl
       return; /* of a pipe */
     tape_check(tape,
                result >= 0 || odd || (tape->unruly && (result == -EIO || result == -EAGAIN)) ||
-                   (request->nowait && result == -EAGAIN),
+                   ((request->flags & SQCQ_READ_NOWAIT) != 0 && result == -EAGAIN) ||
+                   (tape_polls(tape) && result == -EINVAL), /* not aligned */
                "result %d", result);
     return;
   }

@@ -47,6 +47,7 @@ static inline void tape_file_add(struct tape *tape, const uint32_t r[4])
   tape_allow(&errors, tape_free_files(tape) == 0, -ENOSPC);
   tape_allow(&errors, fault == 0 || fault == 2, -EBADF);
   tape_allow(&errors, fault == 1, -EISDIR);
+  tape_allow(&errors, tape_polls(tape), -EOPNOTSUPP);
   int result = sqcq_file_add(tape->engine, fd, &file);
   if (other >= 0)
     close(other);
@@ -63,6 +64,7 @@ static inline void tape_file_open(struct tape *tape, const uint32_t r[4])
   uint32_t fault = r[1] % 24; /* 0 to 3: one of them */
   int place = tape_file_place(tape);
   int flags = fault == 0 ? O_RDWR : fault == 1 ? O_RDONLY | O_CREAT : O_RDONLY;
+  bool direct = tape_polls(tape) && r[2] % 4 > 0;
   struct tape_errors errors = {.count = 0};
   sqcq_file file = {.id = 77};
   char path[PATH_MAX + 16];
@@ -75,8 +77,10 @@ static inline void tape_file_open(struct tape *tape, const uint32_t r[4])
   tape_allow(&errors, tape->stopping, -ESHUTDOWN);
   tape_allow(&errors, tape_free_files(tape) == 0, -ENOSPC);
   snprintf(path, sizeof(path), "%s/%s%u", tape->dir->path, fault == 2 ? "missing" : "file", source);
-  int result =
-      sqcq_file_open(tape->engine, AT_FDCWD, fault == 3 ? tape->dir->path : path, flags, &file);
+  tape_allow(&errors, tape_polls(tape) && !direct, -EOPNOTSUPP);
+  int result = sqcq_file_open(tape->engine, AT_FDCWD, fault == 3 ? tape->dir->path : path,
+                              flags | (direct ? O_DIRECT : 0), &file);
+  tape_allow(&errors, direct && result == -EINVAL, -EINVAL); /* a file system without */
   tape_say(tape, "file_open of source %u -> %d, file %d", source, result, place);
   if (tape_worked(tape, &errors, result, "file_open"))
     tape_file_added(tape, place, file, source);

@@ -24,6 +24,10 @@
     return -1;                                                                                     \
   } while (0)
 
+/* Added to an index, one that is good from there on. */
+#define TAPE_GOOD (3u << 16)
+static_assert(TAPE_GOOD % TAPE_BUFFERS == 0, "it changes no index");
+
 static inline int tape_pick_channel(const struct tape *tape, uint32_t r)
 {
   TAPE_PICK(r, TAPE_CHANNELS, tape->channels[i].state != TAPE_NONE,
@@ -99,7 +103,7 @@ static inline void tape_make_read(struct tape *tape, const uint32_t r[4], struct
     read->flags |= SQCQ_READ_ASYNC;
   if (r[0] % 8 == 1)
     read->ioprio = (uint16_t)((2 + r[1] % 2) << 13 | r[2] % 8);
-  if (r[0] % 8 == 2) {
+  if (r[0] % 32 == 2) {
     read->flags |= SQCQ_READ_DONTCACHE;
     try->error = tape->kernel.dontcache_error == 0 ? 0 : -EOPNOTSUPP;
   }
@@ -107,6 +111,8 @@ static inline void tape_make_read(struct tape *tape, const uint32_t r[4], struct
     read->flags |= SQCQ_READ_NOWAIT;
   if ((r[1] >> 8) % 8 == 0)
     read->deadline_ns = (uint64_t)(tape_clock_ns + ((int64_t)(r[1] >> 12) % 40 - 3) * 1000000);
+  if (tape_polls(tape) && ((read->flags & SQCQ_READ_ASYNC) != 0 || read->deadline_ns != 0))
+    try->error = -EOPNOTSUPP;
   if (try->channel >= 0)
     read->channel = tape->channels[try->channel].handle;
   if (try->file >= 0)
@@ -123,6 +129,8 @@ static inline void tape_spoil_read(struct tape *tape, uint32_t r, struct sqcq_re
   try->error = -EINVAL;
   read->flags = 0;
   read->ioprio = 0;
+  if (tape_polls(tape))
+    read->deadline_ns = 0; /* an offence of its own */
   switch (r % 16) {
   case 0:
     read->length = 0;
@@ -243,7 +251,8 @@ static inline void tape_accept(struct tape *tape, const struct sqcq_read *read,
                                    .length = read->length,
                                    .buffer_offset = read->buffer_offset,
                                    .deadline_ns = (int64_t)read->deadline_ns,
-                                   .nowait = (read->flags & SQCQ_READ_NOWAIT) != 0,
+                                   .flags = read->flags,
+                                   .ioprio = read->ioprio,
                                    .late = read->deadline_ns != 0 &&
                                            (int64_t)read->deadline_ns <= tape_clock_ns};
   for (uint32_t i = 0; i < try->more_count; i++)
@@ -290,8 +299,10 @@ static inline void tape_hand_in(struct tape *tape, const struct sqcq_read *read,
 /* Through which lane, now and then one of its own. */
 static inline sqcq_lane tape_own_lane(const struct tape *tape, uint32_t r, struct tape_try *try)
 {
-  try->own = r % 4 == 0;
-  try->lane = try->own ? tape_pick_lane(tape, r >> 4) : -1;
+  int lane = tape_pick_lane(tape, r >> 4);
+
+  try->own = r % 4 == 0 && (lane >= 0 || r % 32 == 0);
+  try->lane = try->own ? lane : -1;
   return try->lane < 0 ? (sqcq_lane){0} : tape->lanes[try->lane].handle;
 }
 

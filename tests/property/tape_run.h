@@ -16,18 +16,18 @@ static const uint8_t tape_weights[TAPE_OPS] = {
     [TAPE_REQUEST_VECTOR] = 40,
     [TAPE_REQUEST_ADVICE] = 10,
     [TAPE_CANCEL] = 16,
-    [TAPE_ACQUIRE] = 45,
-    [TAPE_RELEASE] = 22,
+    [TAPE_ACQUIRE] = 55,
+    [TAPE_RELEASE] = 16,
     [TAPE_WRAP] = 8,
     [TAPE_UNWRAP] = 5,
     [TAPE_POOL_CREATE] = 10,
-    [TAPE_POOL_DESTROY] = 5,
+    [TAPE_POOL_DESTROY] = 3,
     [TAPE_FILE_ADD] = 24,
     [TAPE_FILE_OPEN] = 10,
-    [TAPE_FILE_REMOVE] = 14,
-    [TAPE_CHANNEL_CREATE] = 14,
-    [TAPE_CHANNEL_DESTROY] = 5,
-    [TAPE_CHANNEL_POLL] = 70,
+    [TAPE_FILE_REMOVE] = 6,
+    [TAPE_CHANNEL_CREATE] = 20,
+    [TAPE_CHANNEL_DESTROY] = 6,
+    [TAPE_CHANNEL_POLL] = 90,
     [TAPE_CHANNEL_WAIT] = 16,
     [TAPE_POLL] = 130,
     [TAPE_WAIT] = 20,
@@ -42,7 +42,7 @@ static const uint8_t tape_weights[TAPE_OPS] = {
     [TAPE_TIME] = 12,
     [TAPE_CPU] = 8,
     [TAPE_LANE_OPEN] = 14,
-    [TAPE_LANE_CLOSE] = 10,
+    [TAPE_LANE_CLOSE] = 4,
     [TAPE_LANE_REQUEST] = 50,
     [TAPE_LANE_REQUEST_MANY] = 15,
     [TAPE_ROOM_WAIT] = 12,
@@ -58,23 +58,35 @@ static const uint8_t tape_weights[TAPE_OPS] = {
     [TAPE_FORK] = 1,
 };
 
+/* What most tapes begin with, so that there is something to read, and to read it into. */
+static const uint8_t tape_start[] = {TAPE_CHANNEL_CREATE, TAPE_POOL_CREATE, TAPE_FILE_ADD,
+                                     TAPE_FILE_OPEN,      TAPE_ACQUIRE,     TAPE_LANE_OPEN,
+                                     TAPE_CHANNEL_CREATE, TAPE_WRAP};
+
+static inline void tape_draw_step(struct rng *rng, struct tape_step *step)
+{
+  uint32_t sum = 0;
+
+  for (uint32_t op = 0; op < TAPE_OPS; op++)
+    sum += tape_weights[op];
+  uint32_t at = (uint32_t)rng_below(rng, sum);
+  for (step->op = 0; at >= tape_weights[step->op]; step->op++)
+    at -= tape_weights[step->op];
+  for (int i = 0; i < 4; i++)
+    step->r[i] = (uint32_t)(rng_next(rng) >> 32);
+}
+
 static inline uint32_t tape_make(uint64_t seed, struct tape_step *steps)
 {
   struct rng rng;
-  uint32_t sum = 0;
 
   rng_seed(&rng, seed ^ UINT64_C(0x5bd1e995a4c3f127));
-  for (uint32_t op = 0; op < TAPE_OPS; op++)
-    sum += tape_weights[op];
   uint32_t count = (uint32_t)rng_between(&rng, 20, TAPE_STEPS_MAX);
+  uint32_t start = rng_percent(&rng, 75) ? sizeof(tape_start) : 0;
   for (uint32_t i = 0; i < count; i++) {
-    uint32_t at = (uint32_t)rng_below(&rng, sum), op = 0;
-
-    while (at >= tape_weights[op])
-      at -= tape_weights[op++];
-    steps[i].op = op;
-    for (int j = 0; j < 4; j++)
-      steps[i].r[j] = (uint32_t)(rng_next(&rng) >> 32);
+    tape_draw_step(&rng, &steps[i]);
+    if (i < start)
+      steps[i].op = tape_start[i];
   }
   return count;
 }
@@ -147,19 +159,19 @@ static inline void tape_draw_config(struct tape *tape, struct rng *rng)
 
   sqcq_engine_config_init(config);
   config->depth = 1u << rng_below(rng, 4);
-  config->requests_max = (uint32_t)rng_between(rng, 1, 8);
+  config->requests_max = (uint32_t)rng_between(rng, 1, 16);
   config->channels_max = (uint32_t)rng_between(rng, 1, config->depth < 3 ? config->depth : 3);
   config->lanes_shared = (uint32_t)rng_between(rng, 1, 2);
   config->lane_slots = 1u << rng_below(rng, 3);
-  config->lanes_own = (uint32_t)rng_below(rng, TAPE_LANES_OWN + 1);
+  config->lanes_own = rng_percent(rng, 12) ? 0 : (uint32_t)rng_between(rng, 1, TAPE_LANES_OWN);
   config->notices_max = TAPE_NOTICES - 1;
   config->files_max = (uint32_t)rng_between(rng, 1, 4);
   config->files_fixed = (uint32_t)rng_between(rng, 1, 4);
   config->pools_max = (uint32_t)rng_between(rng, 1, 3);
-  config->buffers_max = (uint32_t)rng_between(rng, 2, 12);
+  config->buffers_max = (uint32_t)rng_between(rng, 2, 20);
   config->cancels_max = (uint32_t)rng_between(rng, 1, 4);
   config->idle = (uint32_t)rng_below(rng, 3);
-  config->vectors_max = rng_percent(rng, 20) ? 0 : (uint32_t)rng_between(rng, 1, TAPE_VECTOR);
+  config->vectors_max = rng_percent(rng, 8) ? 0 : (uint32_t)rng_between(rng, 1, TAPE_VECTOR);
   config->io_workers_bounded = rng_percent(rng, 50) ? 0 : 4;
   config->spin_ns = (uint32_t)rng_between(rng, 1, 3000);
   config->consumer_spin_ns = rng_percent(rng, 50) ? 0 : (uint32_t)rng_between(rng, 1, 3000);
@@ -173,6 +185,8 @@ static inline void tape_draw_config(struct tape *tape, struct rng *rng)
     config->flags |= SQCQ_ENGINE_EVENT_LOOP;
   if (rng_percent(rng, 15) && strcmp(tape->version, "5.10") != 0)
     config->flags |= SQCQ_ENGINE_SQPOLL;
+  else if (rng_percent(rng, 4))
+    config->flags |= SQCQ_ENGINE_IOPOLL;
 }
 
 static inline void tape_set_up(struct tape *tape, struct rng *rng)
