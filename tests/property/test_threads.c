@@ -61,6 +61,7 @@ struct part {
   uint32_t number;
   struct rng rng;
   pthread_t thread;
+  uint32_t step; /* of a producer */
 };
 
 static uint64_t tag_of(uint32_t file)
@@ -112,7 +113,7 @@ static void *produce(void *argument)
 {
   struct part *part = argument;
 
-  for (uint32_t step = 0; step < part->scene->steps && produce_one(part, step); step++)
+  for (; part->step < part->scene->steps && produce_one(part, part->step); part->step++)
     if (rng_percent(&part->rng, 30))
       sched_yield();
   return NULL;
@@ -239,6 +240,7 @@ static void set_up(struct scene *scene, const struct temp_dir *dir, struct rng *
 static void start(struct part *part, struct scene *scene, struct rng *rng, uint32_t number,
                   void *(*function)(void *))
 {
+  part->step = 0;
   part->scene = scene;
   part->number = number;
   rng_split(rng, &part->rng);
@@ -263,8 +265,10 @@ static void tear_down(struct scene *scene)
     close(scene->fds[i]);
 }
 
-static void play_round(const struct temp_dir *dir, uint64_t seed, uint32_t steps)
+/* How many steps producers have made. */
+static uint64_t play_round(const struct temp_dir *dir, uint64_t seed, uint32_t steps)
 {
+  uint64_t made = 0;
   struct scene scene = {.steps = steps};
   struct part producers[PRODUCERS], consumers[CONSUMERS], files, io;
   struct rng rng;
@@ -289,6 +293,8 @@ static void play_round(const struct temp_dir *dir, uint64_t seed, uint32_t steps
     assert_ok(sqcq_engine_stop(scene.engine, mode, SQCQ_FOREVER));
   for (uint32_t i = 0; i < PRODUCERS; i++)
     assert_ok(pthread_join(producers[i].thread, NULL));
+  for (uint32_t i = 0; i < PRODUCERS; i++)
+    made += producers[i].step;
   atomic_store_explicit(&scene.over, true, memory_order_relaxed);
   assert_ok(pthread_join(files.thread, NULL));
   assert_ok(sqcq_engine_stop(scene.engine, mode, rng_percent(&rng, 50) ? SQCQ_FOREVER : 2000000));
@@ -298,6 +304,7 @@ static void play_round(const struct temp_dir *dir, uint64_t seed, uint32_t steps
   tear_down(&scene);
   free(scene.state);
   assert_true(fds_same(&fds));
+  return made;
 }
 
 static void roles_on_threads_answer_each_request_once(void **state)
@@ -306,6 +313,7 @@ static void roles_on_threads_answer_each_request_once(void **state)
   const char *text = getenv("SQCQ_STEPS");
   uint32_t steps = text == NULL ? STEPS_DEFAULT : (uint32_t)strtoul(text, NULL, 0);
   uint64_t seed = rng_seed_from_env(0x7a9e);
+  uint64_t made = 0;
   char name[16];
 
   for (uint32_t i = 0; i < FILES; i++) {
@@ -313,7 +321,8 @@ static void roles_on_threads_answer_each_request_once(void **state)
     close(temp_file_stamped(dir, name, PAGES, tag_of(i)));
   }
   for (uint64_t round = 0; round < ROUNDS; round++)
-    play_round(dir, seed + round, steps < STEPS_MAX ? steps : STEPS_MAX);
+    made += play_round(dir, seed + round, steps < STEPS_MAX ? steps : STEPS_MAX);
+  printf("%" PRIu64 " steps\n", made);
 }
 
 int main(void)
