@@ -49,6 +49,14 @@ if(SQCQ_SANITIZE)
   target_link_options(sqcq_instrumentation INTERFACE ${sanitizer_options})
 endif()
 
+if(SQCQ_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "SQCQ_FUZZ: libFuzzer is clang's")
+  endif()
+  target_compile_options(sqcq_instrumentation INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(sqcq_instrumentation INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 if(SQCQ_COVERAGE)
   # -fprofile-update=atomic: several threads count at once.
   target_compile_options(sqcq_instrumentation INTERFACE -O0 -g --coverage -fprofile-update=atomic)

@@ -18,9 +18,10 @@
  *   tape_loop.h      steps of event loops
  *   tape_end.h       the simulated kernel's, and the end: stop, take the rest, destroy
  *   tape_outside.h   the clock and what else comes from outside
+ *   tape_file.h      a tape as bytes
  *   tape_run.h       from a seed to a run
  *   tape_shrink.h    runs in child processes, and a failing tape made short
- *   test_tape.c      the test
+ *   test_tape.c      the test; ../fuzz: the same for bytes
  *
  * A step is an operation and four raw numbers, which are read modulo what there is at that moment:
  * so any part of a tape is a tape too. Nothing in a run comes from outside: the ring is simulated,
@@ -125,6 +126,7 @@ struct tape_shared {
   uint32_t kernel;             /* that it runs on: sim_kernel_version() */
   uint64_t tapes[SIM_KERNELS]; /* by kernel */
   uint64_t played[TAPE_OPS];   /* steps by operation */
+  bool aborts;                 /* where a check fails: for a fuzzer */
   uint64_t takeovers, lost; /* I/O threads that another one followed; rings that went with theirs */
   char text[400];
 };
@@ -328,6 +330,10 @@ tape_fail_check(struct tape *tape, const char *condition, const char *format, ..
   if (n >= 0 && (size_t)n < size)
     vsnprintf(tape->shared->text + n, size - (size_t)n, format, arguments);
   va_end(arguments);
+  if (tape->shared->aborts) {
+    fprintf(stderr, "step %u: %s\n", tape->shared->step, tape->shared->text);
+    abort();
+  }
   fflush(NULL);
   _exit(1);
 }

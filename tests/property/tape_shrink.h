@@ -6,6 +6,7 @@
 #ifndef SQCQ_TESTS_PROPERTY_TAPE_SHRINK_H
 #define SQCQ_TESTS_PROPERTY_TAPE_SHRINK_H
 
+#include "tape_file.h"
 #include "tape_run.h"
 
 #include <fcntl.h>
@@ -54,6 +55,7 @@ static inline bool tape_fails(struct tape_shared *shared, const struct temp_dir 
     }
     alarm(TAPE_HANGS_AFTER_S);
     tape_run(shared, dir, seed, steps, count, verbose);
+    tape_actor_end();
     fflush(NULL);
     _exit(0);
   }
@@ -87,17 +89,16 @@ static inline uint32_t tape_shrink(struct tape_shared *shared, const struct temp
   return count;
 }
 
-/* A tape has failed: print what is needed to go on from here. */
-static inline void tape_report(struct tape_shared *shared, const struct temp_dir *dir)
+/* A tape has failed: print what is needed to go on from here, and write what is left of it. */
+static inline void tape_report(struct tape_shared *shared, const struct temp_dir *dir,
+                               struct tape_step *steps, uint32_t count)
 {
-  static struct tape_step steps[TAPE_STEPS_MAX];
   uint64_t seed = shared->seed;
-  uint32_t count = tape_make(seed, steps);
+  char path[64];
 
   printf("tape %#llx, kernel %s, failed at step %u of %u: %s\n", (unsigned long long)seed,
          sim_kernel_version(shared->kernel), shared->step, count,
          shared->text[0] != '\0' ? shared->text : "see above");
-  printf("run it again with SQCQ_SEED=%#llx SQCQ_STEPS=1\n", (unsigned long long)seed);
   if (shared->step + 1 < count && tape_fails(shared, dir, seed, steps, shared->step + 1, false))
     count = shared->step + 1;
   count = tape_shrink(shared, dir, seed, steps, count);
@@ -106,7 +107,10 @@ static inline void tape_report(struct tape_shared *shared, const struct temp_dir
   printf("%s\n", !again                    ? "(and now it does not fail: it does not replay)"
                  : shared->text[0] != '\0' ? shared->text
                                            : "see above");
-  fflush(NULL);
+  snprintf(path, sizeof(path), "%#llx.tape", (unsigned long long)seed);
+  if (tape_write_file(path, seed, steps, count))
+    printf("these are in %s, for fuzz.replay and tests/fuzz/corpus\n", path);
+  fflush(stdout);
 }
 
 #endif

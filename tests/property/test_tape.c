@@ -91,7 +91,11 @@ static void random_tapes_agree_with_the_model(void **state)
   }
   int status = tape_await(child);
   if (status != 0) {
-    tape_report(shared, dir);
+    static struct tape_step steps[TAPE_STEPS_MAX];
+    uint64_t failed = shared->seed;
+
+    printf("run it again with SQCQ_SEED=%#llx SQCQ_STEPS=1\n", (unsigned long long)failed);
+    tape_report(shared, dir, steps, tape_make(failed, steps));
     fail_msg("tape %#llx: status %#x", (unsigned long long)shared->seed, (unsigned)status);
   }
   check_played(shared);
