@@ -105,7 +105,7 @@ static inline bool tape_destroy(struct tape *tape)
     tape_let_go(tape); /* it would wait for some seconds */
   if (turns)
     sim_now()->hold = 0; /* of files that it closes */
-  tape_note_closing(tape);
+  tape_note_closing(tape, turns && tape->io.fatal != 0);
   for (uint32_t i = 0; i < TAPE_BUFFERS; i++)
     if (tape->buffers[i].used && tape->buffers[i].owner != TAPE_STALE)
       tape->buffers[i].pool < 0 ? wrapped++ : buffers++;
@@ -116,6 +116,8 @@ static inline bool tape_destroy(struct tape *tape)
     tape_close_leaked(tape);
     if (tape->io.orphaned)
       tape->io.lost = -EOWNERDEAD;
+    else if (turns && tape->io.lost == 0)
+      tape->io.lost = tape->io.fatal;
     tape_check(tape, held.reserved == 7, "destroyed, and *held has changed");
     tape_check(tape, tape->reports_due + tape->reports_out == 0, "destroyed");
     tape_check(tape, tape->pending == 0 && buffers == 0 && wrapped == 0, "destroyed");

@@ -43,17 +43,21 @@ static inline bool tape_may_be_lost(const struct tape *tape)
   return tape->engine->iothread.tombstone >= 0;
 }
 
-/* Before a call with which the ring may go: which descriptors are being closed. */
-static inline void tape_note_closing(struct tape *tape)
+/* Before a call with which the ring may go: which descriptors are being closed, or will be by the
+ * turns that this very call makes. */
+static inline void tape_note_closing(struct tape *tape, bool turns)
 {
   const struct sqcq__files *files = &tape->engine->files;
 
   tape->io.closing_count = 0;
-  if (tape->engine->ring == NULL || (!tape->io.orphaned && tape->io.lost == 0))
+  if (tape->engine->ring == NULL || (!tape->io.orphaned && tape->io.lost == 0 && !turns))
     return;
-  for (uint32_t i = 0; i < files->count && tape->io.closing_count < TAPE_CLOSING; i++)
-    if (files->io[i].closing)
+  for (uint32_t i = 0; i < files->count && tape->io.closing_count < TAPE_CLOSING; i++) {
+    uint64_t word = sqcq__load_relaxed(&files->files[i].word);
+
+    if (files->io[i].closing || (turns && sqcq__word_state(word) == SQCQ__FILE_REMOVING))
       tape->io.closing[tape->io.closing_count++] = files->files[i].fd;
+  }
 }
 
 /* After it: a close that had not reached the kernel leaks its descriptor (decision 0013), which is
@@ -243,7 +247,7 @@ static inline int tape_turn(struct tape *tape, uint32_t call, int64_t timeout_ns
   turn.caller = tape_caller(tape, r);
   turn.unread = tape_unread_all(tape);
   turn.at = tape_clock_ns;
-  tape_note_closing(tape);
+  tape_note_closing(tape, false);
   if (turn.caller == TAPE_MAIN)
     tape_make_turn(&turn);
   else
