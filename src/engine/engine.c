@@ -32,6 +32,15 @@ static void say(struct sqcq_explanation *why, enum sqcq_reason reason, const cha
   (void)snprintf(why->text, sizeof(why->text), "%s", text);
 }
 
+/* What the kernel means by it, which is not always what sqcq_strerror() says. Not strerror(), which need not
+ * be thread-safe. */
+static const char *kernel_text(int error)
+{
+  const char *text = strerrordesc_np(-error);
+
+  return text == NULL ? "unknown error" : text;
+}
+
 /* kernel.io_uring_disabled, or -1 where there is no such thing. */
 static int sysctl_disabled(void)
 {
@@ -97,7 +106,7 @@ static int explain(struct sqcq_explanation *why, const struct sqcq__config *conf
     say(why, SQCQ_REASON_MODE, "this kernel refuses SQPOLL (its CPU?) or IOPOLL");
   } else {
     why->reason = SQCQ_REASON_OTHER;
-    (void)snprintf(why->text, sizeof(why->text), "io_uring_setup: %s", sqcq_strerror(error));
+    (void)snprintf(why->text, sizeof(why->text), "io_uring_setup: %s", kernel_text(error));
   }
   return error;
 }
@@ -252,7 +261,7 @@ static int make_event(struct sqcq_engine *engine, struct sqcq_explanation *why)
   *why = (struct sqcq_explanation){.error = -EOPNOTSUPP, .reason = SQCQ_REASON_MODE};
   (void)snprintf(why->text, sizeof(why->text),
                  "EVENT_LOOP: this kernel does not take the eventfd of the ring: %s",
-                 sqcq_strerror(error));
+                 kernel_text(error));
   return -EOPNOTSUPP;
 }
 
