@@ -9,6 +9,7 @@
 #include <liburing.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,30 @@ void test_skip(const char *why, ...)
   putchar('\n');
   fflush(NULL);
   exit(SKIPPED);
+}
+
+static void *end_with_it(void *mutex)
+{
+  (void)pthread_mutex_lock(mutex);
+  return NULL;
+}
+
+void require_robust_mutexes(void)
+{
+  pthread_mutexattr_t attributes;
+  pthread_mutex_t mutex;
+  pthread_t thread;
+
+  (void)pthread_mutexattr_init(&attributes);
+  (void)pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  (void)pthread_mutex_init(&mutex, &attributes);
+  if (pthread_create(&thread, NULL, end_with_it, &mutex) == 0)
+    (void)pthread_join(thread, NULL);
+  if (pthread_mutex_trylock(&mutex) != EOWNERDEAD)
+    test_skip("nobody tells of a mutex whose owner has ended");
+  (void)pthread_mutex_consistent(&mutex);
+  (void)pthread_mutex_unlock(&mutex);
+  (void)pthread_mutex_destroy(&mutex);
 }
 
 int kernel_try_setup(uint32_t setup_flags)

@@ -17,6 +17,9 @@ void require_io_uring(void);
 /* Skip unless the effective user is root. */
 void require_root(void);
 
+/* Skip unless the kernel tells of a mutex whose owner has ended: qemu's user mode does not. */
+void require_robust_mutexes(void);
+
 /* 0 where a ring with these IORING_SETUP_* can be made, else what io_uring_setup says: -errno.
  * SINGLE_ISSUER and friends are tried as given: no flag is added. */
 int kernel_try_setup(uint32_t setup_flags);

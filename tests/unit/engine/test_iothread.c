@@ -5,6 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "support/kernel.h"
 #include "unit/engine/turn_rig.h"
 
 #include <pthread.h>
@@ -295,5 +296,6 @@ int main(void)
       cmocka_unit_test(end_waits_for_who_is_inside_a_lane),
   };
 
+  require_robust_mutexes();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
