@@ -5,24 +5,21 @@
 #include "dispatch/channel.h"
 
 #include "tsan/pair.h"
+#include "tsan/planted.h"
 
 #include <sched.h>
 #include <stdio.h>
 
-#define TAKES 200u
+#define CHANNELS 200u
 
-static struct sqcq__channel channel;
-static _Atomic uint32_t newest; /* relaxed, both: so may an application pass a handle on */
-static _Atomic uint32_t takes;
+static struct sqcq__channel
+    channels[CHANNELS]; /* each opened once: the plain bounds are written once */
 
 static void *create(void *arg)
 {
-  for (uint32_t generation = 1; sqcq__load_relaxed(&takes) < TAKES; generation++) {
-    sqcq__store_relaxed(&channel.credit.word, sqcq__word(generation, SQCQ__CREDIT_CLOSED));
-    channel.inflight_max = generation;
-    sqcq__store_relaxed(&channel.credit.word, sqcq__word(generation, 0)); /* should be release */
-    sqcq__store_relaxed(&newest, generation);
-    (void)sched_yield();
+  for (uint32_t i = 0; i < CHANNELS; i++) {
+    channels[i].inflight_max = i;
+    PLANTED(sqcq__store_relaxed, sqcq__store_release)(&channels[i].credit.word, sqcq__word(1, 0));
   }
   return arg;
 }
@@ -31,12 +28,10 @@ static void *request(void *arg)
 {
   uint64_t sum = 0;
 
-  while (sqcq__load_relaxed(&takes) < TAKES) {
-    if (sqcq__credit_take(&channel.credit, sqcq__load_relaxed(&newest), 1) == 1) {
-      sum += channel.inflight_max;
-      sqcq__add_relaxed(&takes, 1);
-    }
-    (void)sched_yield();
+  for (uint32_t i = 0; i < CHANNELS; i++) {
+    while (sqcq__credit_take(&channels[i].credit, 1, 1) != 1)
+      (void)sched_yield();
+    sum += channels[i].inflight_max;
   }
   printf("%llu\n", (unsigned long long)sum);
   return arg;
@@ -44,7 +39,8 @@ static void *request(void *arg)
 
 int main(void)
 {
-  sqcq__store_relaxed(&channel.credit.capacity, UINT32_MAX);
+  for (uint32_t i = 0; i < CHANNELS; i++)
+    sqcq__store_relaxed(&channels[i].credit.capacity, 1);
   pair_run(create, request);
   return 0;
 }

@@ -4,6 +4,8 @@
  */
 #include "engine/buffers.h"
 
+#include "tsan/planted.h"
+
 #include <stdio.h>
 
 static struct sqcq__buffers buffers;
@@ -32,10 +34,10 @@ int main(void)
   release_unchecked(first);
   if (sqcq__buffers_acquire(&buffers, pool, &second, 1) != 1)
     return 1;
-  release_unchecked(first); /* again */
+  PLANTED(release_unchecked(first), (void)0); /* again */
   unsigned char *memory = sqcq__buffer_at(&buffers, second.id)->memory;
   memory[7] = 1; /* by the second owner, who has not released it */
-  if (sqcq__buffers_acquire(&buffers, pool, &third, 1) != 1)
+  if (sqcq__buffers_acquire(&buffers, pool, &third, 1) != PLANTED(1, -ENOBUFS))
     return 1;
   printf("%d\n", memory[7]);
   return 0;

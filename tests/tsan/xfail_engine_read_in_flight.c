@@ -6,6 +6,8 @@
 
 #include "support/kernel.h"
 
+#include "tsan/planted.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -38,7 +40,7 @@ int main(void)
   const unsigned char *data = sqcq_buffer_data(engine, read.buffer);
   must(sqcq_request(engine, &read));
   must(sqcq_engine_poll(engine));
-  int early = data[0];
+  int early = PLANTED(data[0], 0);
   if (write(fd, &one, sizeof(one)) != sizeof(one))
     return 1;
   while (taken == 0) {

@@ -6,6 +6,7 @@
 #include "base/freelist.h"
 
 #include "tsan/pair.h"
+#include "tsan/planted.h"
 
 #include <sched.h>
 #include <stdbool.h>
@@ -24,7 +25,7 @@ static struct sqcq__freelist there, back;
 /* sqcq__freelist_take() for one index, all of it relaxed. */
 static bool take_relaxed(uint32_t *index)
 {
-  uint64_t seen = sqcq__load_relaxed(&there.head);
+  uint64_t seen = PLANTED(sqcq__load_relaxed, sqcq__load_acquire)(&there.head);
 
   for (;;) {
     uint32_t top = (uint32_t)seen;
@@ -32,7 +33,8 @@ static bool take_relaxed(uint32_t *index)
     if (top == 0)
       return false;
     uint32_t below = sqcq__load_relaxed(&entries[top - 1].link);
-    if (sqcq__cas_relaxed(&there.head, &seen, ((seen >> 32) + 1) << 32 | below)) {
+    if (PLANTED(sqcq__cas_relaxed, sqcq__cas_acq_rel)(&there.head, &seen,
+                                                      ((seen >> 32) + 1) << 32 | below)) {
       *index = top - 1;
       return true;
     }

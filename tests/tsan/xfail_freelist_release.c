@@ -5,6 +5,7 @@
 #include "base/freelist.h"
 
 #include "tsan/pair.h"
+#include "tsan/planted.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -26,7 +27,8 @@ static void put_relaxed(uint32_t index)
 
   do
     sqcq__store_relaxed(&entries[index].link, (uint32_t)seen);
-  while (!sqcq__cas_relaxed(&there.head, &seen, ((seen >> 32) + 1) << 32 | (index + 1)));
+  while (!PLANTED(sqcq__cas_relaxed, sqcq__cas_release)(&there.head, &seen,
+                                                        ((seen >> 32) + 1) << 32 | (index + 1)));
 }
 
 static void *give(void *arg)

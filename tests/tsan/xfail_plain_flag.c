@@ -5,13 +5,14 @@
 #include "base/atomics.h"
 
 #include "tsan/pair.h"
+#include "tsan/planted.h"
 
 #include <stdint.h>
 #include <stdio.h>
 
 #define ROUNDS 10000u
 
-static uint64_t asleep; /* should be _Atomic */
+static PLANTED(uint64_t, _Atomic uint64_t) asleep;
 static _Atomic uint32_t work;
 
 static void *sleeper(void *arg)

@@ -4,6 +4,8 @@
  */
 #include "engine/buffers.h"
 
+#include "tsan/planted.h"
+
 #include <stdio.h>
 
 int main(void)
@@ -22,7 +24,7 @@ int main(void)
   data[7] = 1;
   if (sqcq__buffers_release(&buffers, &buffer, 1) != 1)
     return 1;
-  int late = data[7];
+  int late = PLANTED(data[7], 0);
   if (sqcq__buffers_acquire(&buffers, pool, &buffer, 1) != 1)
     return 1;
   printf("%d\n", late);

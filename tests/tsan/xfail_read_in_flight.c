@@ -4,6 +4,8 @@
  */
 #include "base/ownership.h"
 
+#include "tsan/planted.h"
+
 #include <stdio.h>
 
 static struct sqcq__owner owner;
@@ -14,7 +16,7 @@ int main(void)
   sqcq__owner_init(&owner);
   memory[0] = 1;
   sqcq__owner_give(&owner, memory, sizeof(memory));
-  int early = memory[0];
+  int early = PLANTED(memory[0], 0);
   sqcq__owner_take(&owner, memory, sizeof(memory));
   printf("%d\n", early);
   return 0;

@@ -5,12 +5,13 @@
 #include "mpsc/own.h"
 
 #include "tsan/pair.h"
+#include "tsan/planted.h"
 
 #include <sched.h>
 
 static struct sqcq__own own;
 static uint64_t handle;
-static _Atomic uint32_t turns; /* relaxed: orders nothing */
+static _Atomic uint32_t turns; /* orders nothing */
 
 static void push(void)
 {
@@ -27,13 +28,13 @@ static void push(void)
 static void *push_first(void *arg)
 {
   push();
-  sqcq__store_relaxed(&turns, 1);
+  PLANTED(sqcq__store_relaxed, sqcq__store_release)(&turns, 1);
   return arg;
 }
 
 static void *push_second(void *arg)
 {
-  while (sqcq__load_relaxed(&turns) == 0)
+  while (PLANTED(sqcq__load_relaxed, sqcq__load_acquire)(&turns) == 0)
     (void)sched_yield();
   push();
   return arg;
