@@ -289,6 +289,29 @@ static void notice_is_fired_once_by_two_at_once(void **state)
   }
 }
 
+/* Another one is armed already, so that this one is seen as soon as it is armed itself. */
+static void room_is_given_while_a_second_notice_is_being_armed(void **state)
+{
+  bool more = true;
+
+  for (uint32_t k = 0; more; k++) {
+    set_up();
+    make_notice();
+    arm(NULL);
+    make_notice();
+    more = step_at(k, arm, give, NULL);
+    give(NULL);
+    if (!more)
+      give(NULL); /* there is room for both now */
+    if (!field.armed)
+      take_back(NULL);
+    assert_int_equal(sqcq__room_notices(sqcq__room_awaited(&field.room)), 0);
+    for (int i = 0; i < 2; i++)
+      assert_int_equal(sqcq__word_state(sqcq__load_relaxed(&field.rooms.notices[i].word)),
+                       NOTICE_FREE);
+  }
+}
+
 #define STEPS_TEST(name) cmocka_unit_test_setup_teardown(name, make, unmake)
 
 int main(void)
@@ -303,6 +326,7 @@ int main(void)
       STEPS_TEST(notice_is_taken_back_while_it_is_fired_anywhere),
       STEPS_TEST(room_is_given_while_a_notice_is_taken_back_anywhere),
       STEPS_TEST(notice_is_fired_once_by_two_at_once),
+      STEPS_TEST(room_is_given_while_a_second_notice_is_being_armed),
   };
   int skip = step_skip();
   return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);

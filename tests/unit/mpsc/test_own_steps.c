@@ -20,6 +20,7 @@ struct field {
   uint32_t handed_in[2]; /* by each of the producers */
   uint32_t refused[2];   /* -ESHUTDOWN */
   uint32_t drained[NUMBERS];
+  uint32_t closed;    /* how many have closed lane 0 */
   bool sealed;        /* the stop said that it has all lanes */
   bool after_sealing; /* something was drained after that */
   bool wrong;         /* an answer that cannot be */
@@ -247,6 +248,29 @@ static void stop_while_a_lane_is_passed_on(void **state)
   }
 }
 
+static void close_first(void *argument)
+{
+  struct field *field = argument;
+
+  field->closed += sqcq__own_close(&own, field->handles[0]) == 0;
+}
+
+/* Or the lane would have two owners next time. */
+static void close_by_two_is_done_by_one(void **state)
+{
+  bool more = true;
+
+  for (uint32_t k = 0; more; k++) {
+    struct field field = set_up(2);
+    uint64_t handles[2];
+
+    more = step_at(k, close_first, close_first, &field);
+    assert_int_equal(field.closed, 1);
+    assert_ok(sqcq__own_open(&own, &handles[0]));
+    assert_error(sqcq__own_open(&own, &handles[1]), -ENOSPC);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -257,6 +281,7 @@ int main(void)
       cmocka_unit_test_teardown(producer_while_the_io_thread_stops, unmake),
       cmocka_unit_test_teardown(stop_while_a_producer_hands_in, unmake),
       cmocka_unit_test_teardown(stop_while_a_lane_is_passed_on, unmake),
+      cmocka_unit_test_teardown(close_by_two_is_done_by_one, unmake),
   };
   int skip = step_skip();
   return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);
