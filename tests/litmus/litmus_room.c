@@ -1,8 +1,8 @@
 /*
  * pair(room): whoever gives room back publishes it, then looks whether somebody waits for it; who waits
  * announces itself, by a count and a notice by its own word too, then looks again for room. All of the waiting of
- * sqcq_request_wait() and sqcq_room_notify(), but for the sleeper's system call: see litmus.h. The end of what
- * it waits for counts as room.
+ * sqcq_request_wait() and sqcq_room_notify(), but for the sleeper's system call: see litmus.h. A stop counts
+ * as room.
  */
 #include "engine/engine.h"
 
@@ -42,11 +42,6 @@ static void reset_notice(void)
     crowd_fail(crowd_me, "no notice");
 }
 
-static void reset_pool(void)
-{
-  sqcq__store_relaxed(&pool.word, sqcq__word(1, SQCQ__POOL_OPEN));
-}
-
 static void reset_engine(void)
 {
   reset();
@@ -77,12 +72,6 @@ static void give_buffer(void)
   sqcq__freelist_put(&pool.free, &place, 1);
   if (sqcq__room_awaited(&pool.room) != 0)
     sqcq__room_given(&engine.rooms, &pool.room, 1, 1, 1);
-}
-
-/* None is out. */
-static void destroy_pool(void)
-{
-  (void)sqcq__pool_destroy(&engine.buffers, handle);
 }
 
 static void stop(void)
@@ -119,7 +108,7 @@ static int set_up(void **state)
   memset(&engine, 0, sizeof(engine));
   memset(&channel, 0, sizeof(channel));
   memset(&pool, 0, sizeof(pool));
-  engine.tag = engine.buffers.tag = 1;
+  engine.tag = 1;
   engine.here = &here;
   engine.channels = &channel;
   engine.config.user.channels_max = 1;
@@ -154,12 +143,6 @@ static void buffer_against_a_sleeping_producer(void **state)
   litmus_run(&(struct litmus){reset, look_at_pool, give_buffer, wait_for_room, lost_sleeper});
 }
 
-static void end_of_a_pool_against_a_sleeping_producer(void **state)
-{
-  bound = SQCQ_BOUND_POOL;
-  litmus_run(&(struct litmus){reset_pool, look_at_pool, destroy_pool, wait_for_room, lost_sleeper});
-}
-
 static void stop_against_a_sleeping_producer(void **state)
 {
   bound = SQCQ_BOUND_CHANNEL;
@@ -174,5 +157,4 @@ static void buffer_against_a_notice(void **state)
 #define CASE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 LITMUS_MAIN(CASE(credit_against_a_sleeping_producer), CASE(buffer_against_a_sleeping_producer),
-            CASE(end_of_a_pool_against_a_sleeping_producer), CASE(stop_against_a_sleeping_producer),
-            CASE(buffer_against_a_notice))
+            CASE(stop_against_a_sleeping_producer), CASE(buffer_against_a_notice))
