@@ -1,7 +1,8 @@
 /*
  * The doorways as functions of their own, for tests/aarch64/orders to look at what a compiler makes of them.
- * Never run. What each must have, in this order, stands above it; what "only" follows, and no weaker one.
+ * Never run. What each must have, in this order, stands above it.
  */
+#include "dispatch/room.h"
 #include "dispatch/wake.h"
 #include "mpsc/credit.h"
 #include "mpsc/lane.h"
@@ -88,7 +89,51 @@ void give_credits(struct sqcq__credit *credit)
   sqcq__credit_give(credit, 1);
 }
 
+/* A producer's claim of a lane: what its last holder has done comes before. */
+/* orders: ldaxr str */
+bool claim(struct sqcq__lane *lane, uint64_t *slots);
+bool claim(struct sqcq__lane *lane, uint64_t *slots)
+{
+  bool ours = sqcq__lane_claim(lane, SQCQ__CLAIM_HELD);
+
+  if (ours)
+    slots[0] = 1;
+  return ours;
+}
+
+/* orders: ldar ldaxr stlxr */
+int take_credits(struct sqcq__credit *credit);
+int take_credits(struct sqcq__credit *credit)
+{
+  return sqcq__credit_take(credit, 1, 1);
+}
+
+/* Room that has come, then who waits for it; who waits, then the room. */
+/* orders: ldaxr stlxr ldar */
+uint64_t give_room(struct sqcq__credit *credit, struct sqcq__room *room);
+uint64_t give_room(struct sqcq__credit *credit, struct sqcq__room *room)
+{
+  sqcq__credit_give(credit, 1);
+  return sqcq__room_awaited(room);
+}
+
+/* orders: ldaxr stlxr ldar */
+uint64_t await_room(struct sqcq__room *room, struct sqcq__credit *credit);
+uint64_t await_room(struct sqcq__room *room, struct sqcq__credit *credit)
+{
+  sqcq__room_announce(room);
+  return sqcq__load_seq(&credit->word);
+}
+
 /* In the library itself. */
+/* orders sqcq__channel_pop: ldar ldr stlr */
+/* orders sqcq__channel_publish: stlr */
+/* orders sqcq__channel_ready: ldar ldar */
+/* orders sqcq__own_stop: stlr ldar */
 /* orders sqcq__waiters_fence: dmb:ish */
 /* orders sqcq__looks_fence: dmb:ishld */
 /* orders sqcq__waiter_announce: stlr dmb:ish */
+/* A consumer woken, then its sleep noted as ended. ck's event count adds behind a barrier for stores alone. That
+ * will do: what it tells of was published before waiters_fence, and whether it adds hangs on the looks
+ * before it. */
+/* orders sqcq__waiter_wake: ldar dmb:ishst stlr */
